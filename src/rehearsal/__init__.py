@@ -1,0 +1,1 @@
+"""The rehearsal region: the real job on one Linux machine, without an AWS account."""

@@ -1,0 +1,1 @@
+"""Provisions, bootstraps, operates and rebuilds DC/OS data platforms on AWS."""
