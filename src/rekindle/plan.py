@@ -1,0 +1,337 @@
+"""Declared, State, Step and Plan; the diff between them, their order, and the loop that applies a plan.
+
+No I/O of its own: drivers read and write, a recorder (the journal) remembers.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from graphlib import CycleError, TopologicalSorter
+from itertools import groupby
+from typing import Any, Protocol, TypeAlias
+
+from rekindle.errors import CommandFailed, Incomplete, InputError, RekindleError, StalePlan
+
+State: TypeAlias = Mapping[str, Any]
+"""What is true of one subject, as JSON values; a secret appears in it as its keyed digest only."""
+
+Key: TypeAlias = tuple[str, str]
+"""(target, subject)."""
+
+PLAN_VERSION = 1
+DEFAULT_WORKERS = 32  # targets changed at one time; enough to hide round trips, few enough for a bastion
+
+
+class Action(StrEnum):
+    """What a step does, derived from its before and after."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """What should be true of one subject, and what must be true before it is changed."""
+
+    target: str  # where: "master-1", "marathon"
+    subject: str  # what: "file:/etc/motd", "app:/shop/web"; the part before ":" is its kind
+    state: State | None  # None: absent
+    needs: frozenset[Key] = frozenset()
+
+    @property
+    def key(self) -> Key:
+        return self.target, self.subject
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One change to one thing: the state we saw and the state we want."""
+
+    target: str
+    subject: str
+    before: State | None
+    after: State | None
+    needs: frozenset[Key] = frozenset()
+
+    @property
+    def key(self) -> Key:
+        return self.target, self.subject
+
+    @property
+    def kind(self) -> str:
+        return self.subject.partition(":")[0]
+
+    @property
+    def action(self) -> Action:
+        if self.before == self.after:
+            return Action.NOTHING
+        if self.before is None:
+            return Action.CREATE
+        return Action.DELETE if self.after is None else Action.UPDATE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """An ordered set of steps, and what it was made from."""
+
+    environment: str
+    command: str
+    release: str  # digest of the bundle it was rendered from
+    journal_head: str  # digest of the newest entry when it was made
+    steps: tuple[Step, ...] = ()
+
+    def to_json(self) -> str:
+        """The plan file: stable, readable, and whole."""
+        document = {
+            "version": PLAN_VERSION,
+            "environment": self.environment,
+            "command": self.command,
+            "release": self.release,
+            "journal_head": self.journal_head,
+            "steps": [_step_document(step) for step in self.steps],
+        }
+        return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, where: str) -> "Plan":
+        """The plan of a plan file; InputError if it is not one that this version can read."""
+        try:
+            document = json.loads(text)
+            if document.pop("version") != PLAN_VERSION:
+                raise ValueError("made by another version")
+            steps = tuple(_step_from(item) for item in document.pop("steps"))
+            return cls(**document, steps=steps)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"this is not a plan file that can be read: {error}", where=where, next_step="Make it again with `rekindle plan`."
+            ) from error
+
+
+class Driver(Protocol):
+    """Reads and writes subjects of the kinds it knows, many of one target in one go."""
+
+    def read(self, target: str, subjects: Sequence[str]) -> Mapping[str, State | None]:
+        """The state of each subject, None for an absent one; changes nothing."""
+
+    def write(self, target: str, steps: Sequence[Step]) -> None:
+        """Makes `after` true for each step, in an order of kinds that is the driver's own."""
+
+
+class Recorder(Protocol):
+    """Remembers steps: that they began, durably before anything is written, and how they ended."""
+
+    def entry(self, steps: Sequence[Step]) -> AbstractContextManager[None]:
+        """Begun on entering; succeeded on leaving, failed when left by an exception."""
+
+
+class Watcher(Protocol):
+    """Is told how far the work is."""
+
+    def started(self, steps: Sequence[Step]) -> None: ...
+
+    def finished(self, steps: Sequence[Step], error: RekindleError | None) -> None: ...
+
+
+def canonical(value: Any) -> bytes:
+    """The one JSON spelling of a value that digests are taken of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def digest(value: Any) -> str:
+    """SHA-256, in hex, of a JSON value's canonical spelling."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def diff(declared: Iterable[Declared], facts: Mapping[Key, State | None]) -> tuple[Step, ...]:
+    """The steps from facts to what is declared, each after what it needs; what is already so has none."""
+    wanted = in_order(declared)
+    changing = {d.key for d in wanted if facts.get(d.key) != d.state}
+    return tuple(
+        Step(
+            target=d.target,
+            subject=d.subject,
+            before=facts.get(d.key),
+            after=d.state,
+            needs=frozenset(_nearest_changing(d, wanted, changing)),
+        )
+        for d in wanted
+        if d.key in changing
+    )
+
+
+def in_order(declared: Iterable[Declared]) -> list[Declared]:
+    """What is declared, each after what it needs; InputError names a cycle or a missing need."""
+    by_key = {d.key: d for d in declared}
+    for d in by_key.values():
+        for need in d.needs - by_key.keys():
+            raise InputError(f"{d.subject} on {d.target} needs {need[1]} on {need[0]}, which nothing declares")
+    try:
+        order = TopologicalSorter({d.key: sorted(d.needs) for d in by_key.values()}).static_order()
+        return [by_key[key] for key in order]
+    except CycleError as error:
+        cycle = " → ".join(subject for _, subject in error.args[1])
+        raise InputError(f"these need one another: {cycle}", next_step="Remove one of these dependencies.") from error
+
+
+def apply(
+    plan: Plan,
+    drivers: Mapping[str, Driver],
+    recorder: Recorder,
+    watcher: Watcher,
+    *,
+    workers: int = DEFAULT_WORKERS,
+) -> None:
+    """Carries a plan out: steps of one target together, targets in parallel, needs first.
+
+    A failure stops what needs it and nothing else. Raises Incomplete naming what failed and what
+    was left, or the one error itself when nothing else was asked for.
+    """
+    run = _Run(plan, drivers, recorder, watcher)
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        running: dict[Future[None], tuple[Step, ...]] = {}
+        while True:
+            for batch in run.ready():
+                running[pool.submit(run.carry_out, batch)] = batch
+            if not running:
+                break
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                run.settle(running.pop(future), future.exception())
+    run.raise_failures()
+
+
+def check_fresh(planned: Plan, now: Plan) -> None:
+    """StalePlan unless planning again gives the same steps from the same release."""
+    if planned.release != now.release:
+        raise StalePlan("what is declared changed since the plan was made", next_step="Plan again and read the new plan.")
+    was, found = ({s.key: (s.before, s.after) for s in p.steps} for p in (planned, now))
+    changed = sorted({key for key in was.keys() | found.keys() if was.get(key) != found.get(key)})
+    if changed:
+        names = ", ".join(f"{subject} on {target}" for target, subject in changed[:5])
+        raise StalePlan(f"changed since the plan was made: {names}", next_step="Plan again and read the new plan.")
+
+
+@dataclass
+class _Run:
+    """Where the carrying out of one plan stands."""
+
+    plan: Plan
+    drivers: Mapping[str, Driver]
+    recorder: Recorder
+    watcher: Watcher
+    waiting: dict[Key, Step] = field(init=False)
+    busy: set[str] = field(default_factory=set)
+    done: set[Key] = field(default_factory=set)
+    failures: list[tuple[tuple[Step, ...], RekindleError]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.waiting = {step.key: step for step in self.plan.steps}
+
+    def ready(self) -> list[tuple[Step, ...]]:
+        """Batches that may start: one for each target that is not busy, of one driver."""
+        free = [s for s in self.waiting.values() if s.needs <= self.done and s.target not in self.busy]
+        batches = []
+        for target, of_target in groupby(sorted(free, key=lambda s: s.target), key=lambda s: s.target):
+            steps = list(of_target)
+            first = self._driver(steps[0])
+            batch = tuple(s for s in steps if self._driver(s) is first)
+            for step in batch:
+                del self.waiting[step.key]
+            self.busy.add(target)
+            batches.append(batch)
+        return batches
+
+    def carry_out(self, batch: tuple[Step, ...]) -> None:
+        """Writes one batch between two entries, after looking once more."""
+        target, driver = batch[0].target, self._driver(batch[0])
+        self.watcher.started(batch)
+        seen = driver.read(target, [s.subject for s in batch])
+        left = tuple(s for s in batch if seen[s.subject] != s.after)
+        _refuse_stale(left, seen)
+        if not left:
+            return
+        with self.recorder.entry(left):
+            driver.write(target, left)
+            _verify(left, driver.read(target, [s.subject for s in left]))
+
+    def settle(self, batch: tuple[Step, ...], error: BaseException | None) -> None:
+        """Notes how a batch ended; anything but our own errors is a defect and is raised."""
+        self.busy.discard(batch[0].target)
+        if error is None:
+            self.done.update(s.key for s in batch)
+        elif isinstance(error, RekindleError):
+            self.failures.append((batch, error))
+        else:
+            raise error
+        self.watcher.finished(batch, error if isinstance(error, RekindleError) else None)
+
+    def raise_failures(self) -> None:
+        if not self.failures:
+            return
+        failed = "\n".join(f"  {batch[0].target}: {error}" for batch, error in self.failures)
+        left = sorted({s.target for s in self.waiting.values()})
+        rest = f"\nnot started, because they need these: {', '.join(left)}" if left else ""
+        raise Incomplete(
+            f"{len(self.done)} of {len(self.plan.steps)} steps are done; failed:\n{failed}{rest}",
+            next_step="Mend the cause and run the same command again: it does only what is left.",
+        ) from self.failures[0][1]
+
+    def _driver(self, step: Step) -> Driver:
+        return self.drivers[step.kind]
+
+
+def _nearest_changing(start: Declared, wanted: Sequence[Declared], changing: set[Key]) -> Iterable[Key]:
+    """Needs of `start` that change, looking through those that do not."""
+    needs = {d.key: d.needs for d in wanted}
+    stack, seen = list(start.needs), set[Key]()
+    while stack:
+        key = stack.pop()
+        if key in seen:
+            continue
+        seen.add(key)
+        if key in changing:
+            yield key
+        else:
+            stack.extend(needs[key])
+
+
+def _refuse_stale(steps: Sequence[Step], seen: Mapping[str, State | None]) -> None:
+    for step in steps:
+        if seen[step.subject] != step.before:
+            raise StalePlan(
+                f"{step.subject} changed since the plan was made",
+                where=step.target,
+                next_step="Plan again and read the new plan.",
+            )
+
+
+def _verify(steps: Sequence[Step], seen: Mapping[str, State | None]) -> None:
+    for step in steps:
+        if seen[step.subject] != step.after:
+            raise CommandFailed(
+                f"{step.subject} was written but reads otherwise",
+                where=step.target,
+                next_step="Run `rekindle plan` to see what differs.",
+            )
+
+
+def _step_document(step: Step) -> dict[str, Any]:
+    return {
+        "target": step.target,
+        "subject": step.subject,
+        "action": step.action,
+        "before": step.before,
+        "after": step.after,
+        "needs": sorted(map(list, step.needs)),
+    }
+
+
+def _step_from(item: dict[str, Any]) -> Step:
+    needs = frozenset((target, subject) for target, subject in item["needs"])
+    return Step(target=item["target"], subject=item["subject"], before=item["before"], after=item["after"], needs=needs)
