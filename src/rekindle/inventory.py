@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rekindle.errors import InputError
 
-VERSION = 1
+VERSION: Literal[1] = 1
 
 
 class Frozen(BaseModel):
@@ -118,5 +118,3 @@ def load(path: Path) -> Inventory:
     text = path.read_text()
     data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     return parse(data, where=str(path))
-
-

@@ -109,7 +109,9 @@ class Plan:
             return cls(**document, steps=steps)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
-                f"this is not a plan file that can be read: {error}", where=where, next_step="Make it again with `rekindle plan`."
+                f"this is not a plan file that can be read: {error}",
+                where=where,
+                next_step="Make it again with `rekindle plan`.",
             ) from error
 
 
@@ -209,7 +211,9 @@ def apply(
 def check_fresh(planned: Plan, now: Plan) -> None:
     """StalePlan unless planning again gives the same steps from the same release."""
     if planned.release != now.release:
-        raise StalePlan("what is declared changed since the plan was made", next_step="Plan again and read the new plan.")
+        raise StalePlan(
+            "what is declared changed since the plan was made", next_step="Plan again and read the new plan."
+        )
     was, found = ({s.key: (s.before, s.after) for s in p.steps} for p in (planned, now))
     changed = sorted({key for key in was.keys() | found.keys() if was.get(key) != found.get(key)})
     if changed:
@@ -334,4 +338,10 @@ def _step_document(step: Step) -> dict[str, Any]:
 
 def _step_from(item: dict[str, Any]) -> Step:
     needs = frozenset((target, subject) for target, subject in item["needs"])
-    return Step(target=item["target"], subject=item["subject"], before=item["before"], after=item["after"], needs=needs)
+    return Step(
+        target=item["target"],
+        subject=item["subject"],
+        before=item["before"],
+        after=item["after"],
+        needs=needs,
+    )
