@@ -1,0 +1,62 @@
+"""AWS clients by service and region; one module alone makes them."""
+
+import threading
+from typing import Any, TypeAlias
+
+import boto3
+from botocore import UNSIGNED
+from botocore.config import Config
+
+Client: TypeAlias = Any
+"""A boto3 client; its calls go inside `errors.translated`."""
+
+CONNECT_SECONDS = 3
+READ_SECONDS = 30
+ATTEMPTS = 4
+CONNECTIONS = 64  # more than the workers of an apply
+
+
+class Clients:
+    """boto3 clients by service and region, made once each and shared by threads."""
+
+    def __init__(
+        self,
+        session: boto3.Session | None = None,
+        *,
+        attempts: int = ATTEMPTS,
+        connect_seconds: float = CONNECT_SECONDS,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        self._session: Any = session or boto3.Session()
+        self._config = Config(
+            connect_timeout=connect_seconds,
+            read_timeout=read_seconds,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            max_pool_connections=CONNECTIONS,
+        )
+        self._made: dict[tuple[str, str], Client] = {}
+        self._making = threading.Lock()  # sessions are not safe to make clients in threads
+
+    def of(self, service: str, region: str) -> Client:
+        """The client of a service ("ec2", "s3", "kms", …) in a region."""
+        return self._client(service, region, self._config)
+
+    def s3(self, region: str) -> Client:
+        return self.of("s3", region)
+
+    def ec2(self, region: str) -> Client:
+        return self.of("ec2", region)
+
+    def kms(self, region: str) -> Client:
+        return self.of("kms", region)
+
+    def unsigned_s3(self, region: str) -> Client:
+        """An S3 client that signs nothing: its URLs are plain ones."""
+        return self._client("s3", region, self._config.merge(Config(signature_version=UNSIGNED)))
+
+    def _client(self, service: str, region: str, config: Config) -> Client:
+        name = f"{service}{'' if config is self._config else ' unsigned'}"
+        with self._making:
+            if (name, region) not in self._made:
+                self._made[name, region] = self._session.client(service, region_name=region, config=config)
+            return self._made[name, region]

@@ -1,0 +1,1 @@
+"""What was declared, begun, done and saved: entries, chain, stores, lock, releases, mirror."""
