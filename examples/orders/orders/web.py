@@ -40,7 +40,7 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = 65536
     server: Server
 
-    def do_GET(self) -> None:  # noqa: N802 - the name http.server calls
+    def do_GET(self) -> None:
         url = urlsplit(self.path)
         routes = {
             "/healthz": self._health,
@@ -50,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
         }
         self._answering(routes.get(url.path, self._unknown))
 
-    def do_POST(self) -> None:  # noqa: N802 - the name http.server calls
+    def do_POST(self) -> None:
         body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), MAX_BODY))
         if urlsplit(self.path).path != "/orders":
             return self._unknown()
