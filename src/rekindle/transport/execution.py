@@ -1,0 +1,163 @@
+"""One command in one channel: quoted, its output bounded, its time too."""
+
+import select
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from threading import Thread
+from typing import Any
+
+from rekindle.errors import CommandFailed, Unreachable
+
+OUTPUT_LIMIT = 256 * 1024  # bytes of each stream; the last ones are kept
+SHOWN_LINES = 12  # of a failed command's output in its error
+SMALL_INPUT = 256 * 1024  # fits sshd's initial window (2 MiB), so writing it cannot block reading
+CHUNK = 32 * 1024
+GRACE = 1.0  # seconds for output that trails a command's end
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How a command ended."""
+
+    host: str
+    command: str
+    exit_code: int
+    stdout: str = field(repr=False)
+    stderr: str = field(repr=False)
+    is_cut: bool = False  # the beginning of an output was dropped
+
+    def check(self) -> "Result":
+        """Itself; CommandFailed with the last lines if the command failed."""
+        if self.exit_code:
+            raise failed(self)
+        return self
+
+
+@dataclass
+class Tail:
+    """The last bytes of a stream."""
+
+    limit: int
+    chunks: list[bytes] = field(default_factory=list)
+    size: int = 0
+    is_cut: bool = False
+
+    def add(self, chunk: bytes) -> None:
+        self.chunks.append(chunk)
+        self.size += len(chunk)
+        while self.size - len(self.chunks[0]) >= self.limit:
+            self.size -= len(self.chunks.pop(0))
+            self.is_cut = True
+
+    def text(self) -> str:
+        whole = b"".join(self.chunks)
+        self.is_cut = self.is_cut or len(whole) > self.limit
+        return whole[-self.limit :].decode(errors="replace")
+
+
+def quoted(command: str | Sequence[str], *, as_root_from: str | None) -> str:
+    """One shell word list for sshd: a string is shell text, a sequence is words that no shell sees.
+
+    `as_root_from` is the login user when root is wanted; sudo is left out for root itself.
+    """
+    words = ["sh", "-c", command] if isinstance(command, str) else list(command)
+    if as_root_from not in (None, "root"):
+        words = ["sudo", "-n", "--", *words]
+    return shlex.join(words)
+
+
+def execute(session: Any, host: str, line: str, *, stdin: bytes, timeout: float, limit: int = OUTPUT_LIMIT) -> Result:
+    """Runs one line in a fresh channel; Unreachable if the connection drops, CommandFailed when time is up."""
+    deadline = time.monotonic() + timeout
+    out, err = Tail(limit), Tail(limit)
+    session.exec_command(line)
+    _feed(session, stdin)
+    try:
+        _drain(session, out, err, deadline)
+    except TimeoutError:
+        session.close()
+        raise CommandFailed(
+            f"did not finish within {timeout:g} s: {shortened(line)}{_shown(err.text() or out.text())}", where=host
+        ) from None
+    code = session.recv_exit_status()
+    is_connected = session.get_transport().is_active()
+    session.close()
+    if code == -1 and not is_connected:
+        raise Unreachable("the connection dropped while a command ran", where=host, next_step="Run the same again.")
+    stdout, stderr = out.text(), err.text()
+    return Result(
+        host=host, command=line, exit_code=code, stdout=stdout, stderr=stderr, is_cut=out.is_cut or err.is_cut
+    )
+
+
+def failed(result: Result) -> CommandFailed:
+    """The error that carries host, command, exit code and the last lines of output."""
+    how = "was ended by a signal" if result.exit_code == -1 else f"exited with {result.exit_code}"
+    output = _shown(result.stderr.strip() or result.stdout.strip())
+    return CommandFailed(f"{shortened(result.command)} {how}{output}", where=result.host)
+
+
+def last_lines(text: str, count: int) -> str:
+    """The last lines of a text that are not empty."""
+    return "\n".join([line for line in text.splitlines() if line.strip()][-count:])
+
+
+def shortened(line: str) -> str:
+    """A command as one short line."""
+    first = " ".join(line.split())
+    return first if len(first) <= 160 else first[:157] + "…"
+
+
+def _shown(text: str) -> str:
+    lines = last_lines(text, SHOWN_LINES)
+    return "\n" + "\n".join(f"    {line}" for line in lines.splitlines()) if lines else ""
+
+
+def _feed(session: Any, stdin: bytes) -> None:
+    if len(stdin) > SMALL_INPUT:
+        Thread(target=_write, args=(session, stdin), daemon=True).start()
+    else:
+        _write(session, stdin)
+
+
+def _write(session: Any, stdin: bytes) -> None:
+    try:
+        session.sendall(stdin)
+        session.shutdown_write()
+    except OSError:  # the command ended without reading it all; its exit code says more
+        return
+
+
+def _drain(session: Any, out: Tail, err: Tail, deadline: float) -> None:
+    """Reads both streams until they end; a child left behind may hold them open after the command's own end."""
+    ended_at = None
+    while not (session.eof_received or session.closed):
+        now = time.monotonic()
+        if now > deadline:
+            raise TimeoutError
+        if session.exit_status_ready():
+            ended_at = ended_at or now
+            if now - ended_at > GRACE:
+                break
+        select.select([session], [], [], min(deadline - now, 0.2))
+        if not _take(session, out, err):
+            time.sleep(0.002)
+    while _take(session, out, err):
+        pass
+    if not session.status_event.wait(max(0.0, deadline - time.monotonic())):
+        raise TimeoutError
+
+
+def _take(session: Any, out: Tail, err: Tail) -> bool:
+    took = False
+    if session.recv_ready():
+        chunk = session.recv(CHUNK)
+        out.add(chunk)
+        took = bool(chunk)
+    if session.recv_stderr_ready():
+        chunk = session.recv_stderr(CHUNK)
+        err.add(chunk)
+        took = took or bool(chunk)
+    return took
