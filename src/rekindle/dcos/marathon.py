@@ -1,0 +1,165 @@
+"""Marathon: apps, their deployments, and what keeps one from running."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from rekindle.dcos.errors import ApiError
+from rekindle.dcos.session import Session
+from rekindle.errors import GateFailed
+
+BASE = "/service/marathon/v2"
+POLL_SECONDS = 0.5
+LOCKED_SECONDS = 300.0  # how long another deployment of the same app is waited for
+
+App = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class AppStatus:
+    """How far an app is."""
+
+    id: str
+    instances: int
+    running: int
+    healthy: int
+    is_checked: bool
+    deployments: tuple[str, ...]
+    last_failure: str
+
+    @classmethod
+    def of(cls, app: App) -> "AppStatus":
+        return cls(
+            id=app["id"],
+            instances=int(app.get("instances", 1)),
+            running=int(app.get("tasksRunning", 0)),
+            healthy=int(app.get("tasksHealthy", 0)),
+            is_checked=bool(app.get("healthChecks")),
+            deployments=tuple(item["id"] for item in app.get("deployments", ())),
+            last_failure=_failure_text(app.get("lastTaskFailure")),
+        )
+
+    @property
+    def is_settled(self) -> bool:
+        """All instances run, are healthy if that is checked, and nothing is being deployed."""
+        up = self.healthy if self.is_checked else self.running
+        return not self.deployments and up == self.running == self.instances
+
+
+class Marathon:
+    """Calls of the leading Marathon."""
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._session = session
+        self._clock = clock
+        self._sleep = sleep
+
+    def apps(self) -> dict[str, App]:
+        """Every app by id, with its counts and deployments, in one request."""
+        return {app["id"]: app for app in self._session.get(f"{BASE}/apps")["apps"]}
+
+    def app(self, app_id: str) -> App | None:
+        """One app with counts, deployments and its last failure; None if there is none."""
+        try:
+            app: App = self._session.get(_url(app_id))["app"]
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+        return app
+
+    def put(self, app: App) -> str:
+        """Makes the app exactly this, whatever it was; the id of the deployment."""
+        return self._change("PUT", _url(app["id"]), params={"partialUpdate": "false"}, json=dict(app))
+
+    def delete(self, app_id: str) -> None:
+        """Stops and forgets the app; one that is not there is no failure."""
+        try:
+            self._change("DELETE", _url(app_id), params={"force": "false"})
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    def deployments(self) -> frozenset[str]:
+        """Ids of what is being deployed now."""
+        return frozenset(item["id"] for item in self._session.get(f"{BASE}/deployments"))
+
+    def await_settled(self, app_id: str, timeout: float) -> None:
+        """Returns when all instances are up and healthy; GateFailed says what blocks."""
+        until = self._clock() + timeout
+        while True:
+            app = self.app(app_id)
+            if app is not None and AppStatus.of(app).is_settled:
+                return
+            if self._clock() >= until:
+                raise self._not_settled(app_id, app, timeout)
+            self._sleep(POLL_SECONDS)
+
+    def await_gone(self, app_id: str, timeout: float) -> None:
+        """Returns when the app is no more; GateFailed if it stays."""
+        until = self._clock() + timeout
+        while self.app(app_id) is not None:
+            if self._clock() >= until:
+                raise GateFailed(f"{app_id} was not removed in {timeout:.0f} s", where="marathon")
+            self._sleep(POLL_SECONDS)
+
+    def blockers(self, app_id: str) -> tuple[str, ...]:
+        """Why instances that wait in the queue are not placed, as Marathon counts refused offers."""
+        queue = self._session.get(f"{BASE}/queue", params={"embed": "lastUnusedOffers"})["queue"]
+        mine = [item for item in queue if (item.get("app") or item.get("pod") or {}).get("id") == app_id]
+        return tuple(reason for item in mine for reason in _reasons(item))
+
+    def _change(self, method: str, path: str, *, params: Mapping[str, str], json: Any = None) -> str:
+        """Sends a change, waiting for another deployment of the same app to end."""
+        until = self._clock() + LOCKED_SECONDS
+        while True:
+            try:
+                answer = self._session.request(method, path, params=params, json=json)
+                return str(answer.json().get("deploymentId", ""))
+            except ApiError as error:
+                if error.status != 409 or self._clock() >= until:
+                    raise
+            self._sleep(POLL_SECONDS)
+
+    def _not_settled(self, app_id: str, app: App | None, timeout: float) -> GateFailed:
+        if app is None:
+            return GateFailed(f"{app_id} is not there", where="marathon", next_step="Apply again.")
+        status = AppStatus.of(app)
+        said = [f"{status.running} of {status.instances} run, {status.healthy} healthy", *self.blockers(app_id)]
+        if status.last_failure:
+            said.append(f"last failure: {status.last_failure}")
+        return GateFailed(
+            f"{app_id} is not up after {timeout:.0f} s: {'; '.join(said)}",
+            where="marathon",
+            next_step="Mend what blocks it and apply again: it waits for it once more.",
+        )
+
+
+def _url(app_id: str) -> str:
+    return f"{BASE}/apps/{quote(app_id.strip('/'))}"
+
+
+def _failure_text(failure: Mapping[str, Any] | None) -> str:
+    if not failure:
+        return ""
+    return f"{failure.get('state', '')} on {failure.get('host', '?')}: {failure.get('message', '')}".strip()
+
+
+def _reasons(item: Mapping[str, Any]) -> list[str]:
+    """What the offers of one queued app were refused for."""
+    summary = item.get("processedOffersSummary", {})
+    counted = summary.get("rejectSummaryLastOffers") or summary.get("rejectSummaryLaunchAttempt") or []
+    refused = [f"{c['declined']} of {c['processed']} offers lack {c['reason']}" for c in counted if c.get("declined")]
+    delay = item.get("delay", {})
+    waits = [] if delay.get("overdue", True) else [f"waits {delay.get('timeLeftSeconds')} s after failures"]
+    if not counted and not waits:
+        return [f"{item.get('count', 1)} wait for an offer"]
+    return refused + waits
