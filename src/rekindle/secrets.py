@@ -138,7 +138,9 @@ class PassphraseEnvelope:
             return self._cipher(salt).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], environment.encode())
         except InvalidTag as error:
             raise InputError(
-                "this passphrase does not open it", where=f"keys of {environment}", next_step=f"Check {PASSPHRASE_VARIABLE}."
+                "this passphrase does not open it",
+                where=f"keys of {environment}",
+                next_step=f"Check {PASSPHRASE_VARIABLE}.",
             ) from error
 
     def _cipher(self, salt: bytes) -> AESGCM:

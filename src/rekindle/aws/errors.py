@@ -6,11 +6,28 @@ from contextlib import contextmanager
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
 
 from rekindle.aws.clients import Client
-from rekindle.errors import CommandFailed, InputError, RekindleError, Refused, Unreachable
+from rekindle.errors import CommandFailed, InputError, Refused, RekindleError, Unreachable
 
-BUSY = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "Throttling", "ThrottlingException", "RequestLimitExceeded"})
+BUSY = frozenset(
+    {
+        "InternalError",
+        "RequestLimitExceeded",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+    }
+)
 FORBIDDEN = frozenset(
-    {"AccessDenied", "AccessDeniedException", "AuthFailure", "UnauthorizedOperation", "ExpiredToken", "InvalidClientTokenId"}
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthFailure",
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "UnauthorizedOperation",
+    }
 )
 FIRST_SERVER_ERROR = 500
 
@@ -22,7 +39,7 @@ def translated(client: Client) -> Iterator[None]:
         yield
     except (NoCredentialsError, PartialCredentialsError) as error:
         raise InputError(str(error), where=_where(client), next_step=_CREDENTIALS) from error
-    except HTTPClientError as error:
+    except (HTTPClientError, IncompleteReadError) as error:
         raise Unreachable(f"no answer: {error}", where=_where(client), next_step=_NO_ANSWER) from error
     except ClientError as error:
         raise _answered(client, error) from error

@@ -1,35 +1,124 @@
 """S3 objects."""
 
+import base64
+import hashlib
+import uuid
 from collections.abc import Iterator
+from datetime import datetime
+from itertools import chain, repeat
+from typing import Any, Literal
+
+from botocore.exceptions import ClientError
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from rekindle.aws.clients import Client
+from rekindle.aws.errors import is_code, translated
+
+RetentionMode = Literal["GOVERNANCE", "COMPLIANCE"]
+
+FIRST_PAGE = 25  # most lists are read for their first keys only
+PAGE = 1000  # the most that ListObjectsV2 gives
+ABSENT = ("NoSuchKey", "404", "NotFound")
+CONFLICTS = 5  # tries, while S3 answers that another conditional write is under way
+ATTEMPT = "rekindle-attempt"  # metadata that tells our own write, repeated by the client, from another's
 
 
 def list_keys(client: Client, bucket: str, prefix: str, after: str = "") -> Iterator[str]:
     """Keys that begin with `prefix` and sort after `after`, ascending, a page at a time."""
-    raise NotImplementedError
+    for size in chain([FIRST_PAGE], repeat(PAGE)):
+        with translated(client):
+            page = client.list_objects_v2(Bucket=bucket, Prefix=prefix, StartAfter=after, MaxKeys=size)
+        keys = [item["Key"] for item in page.get("Contents", ())]
+        yield from keys
+        if not page["IsTruncated"]:
+            return
+        after = keys[-1]
 
 
-def put_once(client: Client, bucket: str, key: str, body: bytes) -> bool:
-    """Writes a new object; False if the key is taken."""
-    raise NotImplementedError
+def put_once(
+    client: Client,
+    bucket: str,
+    key: str,
+    body: bytes,
+    *,
+    retain_until: datetime | None = None,
+    retention_mode: RetentionMode = "GOVERNANCE",
+) -> bool:
+    """Writes a new object, which S3 checks by its SHA-256; False if the key is taken."""
+    attempt = uuid.uuid4().hex
+    retention: dict[str, Any] = (
+        {"ObjectLockMode": retention_mode, "ObjectLockRetainUntilDate": retain_until} if retain_until else {}
+    )
+    try:
+        for trial in _while_conflicting():
+            with trial, translated(client):
+                client.put_object(
+                    Bucket=bucket,
+                    Key=key,
+                    Body=body,
+                    IfNoneMatch="*",
+                    ChecksumSHA256=base64.b64encode(hashlib.sha256(body).digest()).decode(),
+                    Metadata={ATTEMPT: attempt},
+                    **retention,
+                )
+    except Exception as error:
+        if not is_code(error, "PreconditionFailed", "ConditionalRequestConflict"):
+            raise
+        return _attempt_of(client, bucket, key) == attempt
+    return True
 
 
 def put(client: Client, bucket: str, key: str, body: bytes, content_type: str) -> None:
     """Writes an object, or writes over it: the switch, an index."""
-    raise NotImplementedError
+    with translated(client):
+        client.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)
 
 
 def read(client: Client, bucket: str, key: str) -> bytes | None:
     """The object's bytes, None if there is none."""
-    raise NotImplementedError
+    with translated(client):
+        try:
+            body: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            if is_code(error, *ABSENT):
+                return None
+            raise
+    return body
+
+
+def head(client: Client, bucket: str, key: str) -> dict[str, Any] | None:
+    """What S3 says of the object (ContentLength, ContentType, Metadata, ETag, …), None if there is none."""
+    with translated(client):
+        try:
+            answer: dict[str, Any] = client.head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if is_code(error, *ABSENT):
+                return None
+            raise
+    return answer
 
 
 def size(client: Client, bucket: str, key: str) -> int | None:
     """The object's size in bytes, None if there is none."""
-    raise NotImplementedError
+    found = head(client, bucket, key)
+    return None if found is None else int(found["ContentLength"])
 
 
 def delete(client: Client, bucket: str, key: str) -> None:
     """Removes an object that may be changed: the switch."""
-    raise NotImplementedError
+    with translated(client):
+        client.delete_object(Bucket=bucket, Key=key)
+
+
+def _while_conflicting() -> Retrying:
+    return Retrying(
+        retry=retry_if_exception(lambda error: is_code(error, "ConditionalRequestConflict")),
+        stop=stop_after_attempt(CONFLICTS),
+        wait=wait_random_exponential(multiplier=0.1, max=2),
+        reraise=True,
+    )
+
+
+def _attempt_of(client: Client, bucket: str, key: str) -> str | None:
+    found = head(client, bucket, key)
+    return None if found is None else found["Metadata"].get(ATTEMPT)

@@ -2,10 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import singledispatchmethod
+from typing import Any
 
+from rekindle.errors import JournalDamaged, Superseded
+from rekindle.journal import entries as entry_types
 from rekindle.journal.entries import (
     AnyEntry,
     Begun,
+    Entry,
     Failed,
     Fenced,
     Operation,
@@ -13,6 +18,7 @@ from rekindle.journal.entries import (
     ReleaseEntry,
     RestorePoint,
     SecretSet,
+    Succeeded,
     SupersededBy,
 )
 from rekindle.plan import Key, State
@@ -40,9 +46,123 @@ class Folded:
 
     def require_in_force(self, environment: str) -> None:
         """Superseded if a recovery environment took this one's place, until it is fenced."""
-        raise NotImplementedError
+        if self.superseded is None or (self.fenced is not None and self.fenced.epoch >= self.superseded.epoch):
+            return
+        by = self.superseded
+        raise Superseded(
+            f"superseded by {by.environment}, epoch {by.epoch}, at {by.at:%F %T} UTC",
+            where=environment,
+            next_step=f"Work on {by.environment}. To use {environment} again, fence it first: "
+            "see 'After a recovery' in docs/runbook-recovery.md.",
+        )
+
+    def document(self) -> dict[str, Any]:
+        """As JSON values, for a checkpoint."""
+        return {
+            "applied": [[target, subject, state] for (target, subject), state in self.applied.items()],
+            **{name: [_document(entry) for entry in _many(getattr(self, name))] for name in _MANY},
+            **{name: _document(getattr(self, name)) for name in _ONE},
+        }
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> "Folded":
+        """What `document` was made from."""
+        folding = _Folding(Folded())
+        folding.applied = {(target, subject): state for target, subject, state in document["applied"]}
+        for name in _MANY:
+            for entry in entry_types.parse(document[name]):
+                folding.take(entry)
+        for entry in entry_types.parse([document[name] for name in _ONE if document[name]]):
+            folding.take(entry)
+        return folding.result()
+
+
+_MANY = ("failed", "in_flight", "releases", "pins", "restore_points", "secrets", "operations")  # a retry is both
+_ONE = ("superseded", "fenced")
 
 
 def fold(entries: Iterable[AnyEntry], start: Folded | None = None) -> Folded:
     """Entries in order, on top of an earlier fold; folding in parts gives what folding at once does."""
-    raise NotImplementedError
+    folding = _Folding(start or Folded())
+    for entry in entries:
+        folding.take(entry)
+    return folding.result()
+
+
+class _Folding:
+    """A fold under way: its own copies, changed entry by entry."""
+
+    def __init__(self, start: Folded) -> None:
+        self.applied = dict(start.applied)
+        self.in_flight = dict(start.in_flight)
+        self.failed = dict(start.failed)
+        self.releases = {entry.release: entry for entry in start.releases}
+        self.pins = dict(start.pins)
+        self.restore_points = dict(start.restore_points)
+        self.secrets = dict(start.secrets)
+        self.operations = dict(start.operations)
+        self.superseded = start.superseded
+        self.fenced = start.fenced
+
+    def result(self) -> Folded:
+        return Folded(**{**vars(self), "releases": tuple(self.releases.values())})
+
+    @singledispatchmethod
+    def take(self, entry: Entry) -> None:
+        """Nothing changes by a checkpoint or a taken lock."""
+
+    @take.register
+    def _(self, entry: Begun) -> None:
+        self.in_flight[entry.key] = entry
+
+    @take.register
+    def _(self, entry: Succeeded) -> None:
+        begun = self.in_flight.pop(entry.key, None)
+        if begun is None:
+            raise JournalDamaged(f"{entry.subject} on {entry.target} succeeded, but never began")
+        self.applied[entry.key] = begun.after
+        self.failed.pop(entry.key, None)
+
+    @take.register
+    def _(self, entry: Failed) -> None:
+        self.in_flight.pop(entry.key, None)
+        self.failed[entry.key] = entry
+
+    @take.register
+    def _(self, entry: ReleaseEntry) -> None:
+        self.releases.pop(entry.release, None)
+        self.releases[entry.release] = entry
+
+    @take.register
+    def _(self, entry: Pinned) -> None:
+        self.pins[entry.host] = entry
+
+    @take.register
+    def _(self, entry: RestorePoint) -> None:
+        self.restore_points[entry.id] = entry
+
+    @take.register
+    def _(self, entry: SecretSet) -> None:
+        self.secrets[entry.name] = entry
+
+    @take.register
+    def _(self, entry: Operation) -> None:
+        self.operations.pop(entry.name, None)
+        if entry.phase == "begun":
+            self.operations[entry.name] = entry
+
+    @take.register
+    def _(self, entry: SupersededBy) -> None:
+        self.superseded = entry
+
+    @take.register
+    def _(self, entry: Fenced) -> None:
+        self.fenced = entry
+
+
+def _many(entries: Mapping[Any, Entry] | tuple[Entry, ...]) -> Iterable[Entry]:
+    return entries.values() if isinstance(entries, Mapping) else entries
+
+
+def _document(entry: Entry | None) -> dict[str, Any] | None:
+    return None if entry is None else entry_types.document(entry)

@@ -1,9 +1,31 @@
 """The environment's data key: made once, kept wrapped in the store."""
 
-from rekindle.journal.store import Store
+import json
+from collections.abc import Mapping
+
+from rekindle.errors import JournalDamaged
+from rekindle.journal.store import AlreadyExists, Missing, Store
+from rekindle.plan import canonical
 from rekindle.secrets import Envelope, Keyring
 
 
 def open_keyring(store: Store, environment: str, envelope: Envelope) -> Keyring:
     """The keyring whose wrapped data key is `keys/<environment>.json`; made there if there is none."""
-    raise NotImplementedError
+    key = f"keys/{environment}.json"
+    try:
+        return Keyring(envelope.unwrap(environment, _wrapped(store, key)))
+    except Missing:
+        data_key, wrapped = envelope.wrap_new(environment)
+    try:
+        store.create(key, canonical(wrapped))
+        return Keyring(data_key)
+    except AlreadyExists:  # another command was first: its key is the environment's
+        return Keyring(envelope.unwrap(environment, _wrapped(store, key)))
+
+
+def _wrapped(store: Store, key: str) -> Mapping[str, str]:
+    try:
+        document: Mapping[str, str] = json.loads(store.get(key))
+        return document
+    except ValueError as error:
+        raise JournalDamaged("is torn", where=key, next_step="Bring the object's earlier version back.") from error

@@ -1,50 +1,123 @@
-"""The environment's lock: generations as create-only keys, whose number fences."""
+"""The environment's lock: generations as create-only keys, whose number fences.
 
+Taking, renewing and releasing each create a key of their own; nothing is ever written over, so of two
+contenders exactly one wins, on any store that can create exclusively.
+"""
+
+import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from types import TracebackType
+from typing import Any
 
+from rekindle.errors import LockHeld, RekindleError
 from rekindle.journal.chain import Head
-from rekindle.journal.store import Store
+from rekindle.journal.holder import Holder
+from rekindle.journal.naming import lock_key, lock_prefix, renewal_key
+from rekindle.journal.seal import seal, unseal
+from rekindle.journal.store import AlreadyExists, Store
 from rekindle.secrets import Keyring
 
-LEASE_SECONDS = 60
+LEASE_SECONDS = 60.0
+RENEWALS = 3  # in each lease
+CLOCK_SKEW = timedelta(seconds=5)  # that another host's clock may be ahead of ours
+LOOK_SECONDS = 5  # between looks at a lock that is waited for
 
 
-@dataclass(frozen=True, kw_only=True)
-class Holder:
-    """Who holds or wants a lock, and as which process."""
-
-    name: str  # user@host
-    place: str  # boot id and process namespace: where `pid` means something
-    pid: int
-    started: int  # of the process, in clock ticks since boot: tells a pid used again
-    reason: str  # "apply"
-    command_id: str
-
-    @classmethod
-    def of_this_process(cls, reason: str) -> "Holder":
-        """This process, with a new command id."""
-        raise NotImplementedError
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """Another's lock, as far as it can be seen."""
+    """The newest generation of a lock, as far as it can be seen."""
 
     holder: Holder
     generation: int
     acquired: datetime
-    until: datetime  # when the lease runs out unless it is renewed
+    renewed: datetime
+    lease_seconds: float
+    released: bool
+    head: Head  # of the journal, as the holder last knew it
+
+    @property
+    def until(self) -> datetime:
+        """When the lease runs out unless it is renewed."""
+        return self.renewed + timedelta(seconds=self.lease_seconds)
+
+    def document(self) -> dict[str, Any]:
+        return {
+            **asdict(self),
+            "head": self.head.document(),
+            "acquired": self.acquired.isoformat(),
+            "renewed": self.renewed.isoformat(),
+        }
+
+    @classmethod
+    def of_document(cls, document: dict[str, Any]) -> "Held":
+        return cls(
+            **{
+                **document,
+                "holder": Holder(**document["holder"]),
+                "head": Head(**document["head"]),
+                "acquired": datetime.fromisoformat(document["acquired"]),
+                "renewed": datetime.fromisoformat(document["renewed"]),
+            }
+        )
+
+
+Waiting = Callable[[Held, float], None]
+"""Is told who holds the lock and the seconds until its lease runs out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Locks:
+    """All generations of one environment's lock."""
+
+    store: Store
+    environment: str
+    keyring: Keyring
+
+    def newest(self) -> Held | None:
+        """The newest generation with its newest renewal; None if there never was a lock."""
+        keys = list(islice(self.store.list(lock_prefix(self.environment)), 2))
+        if not keys:
+            return None
+        held = self._read(keys[0])
+        is_renewed = keys[1:] and keys[1].startswith(keys[0].removesuffix(".json") + "/")
+        return self._read(keys[1]) if is_renewed else held
+
+    def create(self, held: Held) -> None:
+        """A new generation; AlreadyExists if another was first."""
+        self._create(lock_key(self.environment, held.generation), held)
+
+    def renew(self, held: Held, number: int) -> None:
+        self._create(renewal_key(self.environment, held.generation, number), held)
+
+    def _create(self, key: str, held: Held) -> None:
+        self.store.create(key, seal(self.keyring, key, held.document()))
+
+    def _read(self, key: str) -> Held:
+        return Held.of_document(unseal(self.keyring, key, self.store.get(key)))
 
 
 class Lock:
-    """The right to change one environment, kept by renewing it in the background."""
+    """The right to change one environment; inside `with` it is renewed in the background."""
 
-    generation: int
-    holder: Holder
-    former: Held | None  # whose unreleased lock was taken over
+    def __init__(self, locks: Locks, mine: Held, former: Held | None, clock: Callable[[], datetime]) -> None:
+        self.former = former  # whose unreleased lock was taken over
+        self._locks = locks
+        self._mine = mine
+        self._renewed = mine.renewed
+        self._head = mine.head
+        self._clock = clock
+        self._renewals = 0
+        self._lost_to: Held | None = None
+        self._ending = threading.Event()
+        self._renewing = threading.Thread(target=self._keep, name="lock renewal", daemon=True)
 
     @classmethod
     def acquire(
@@ -56,29 +129,161 @@ class Lock:
         *,
         lease_seconds: float = LEASE_SECONDS,
         take: bool = False,
-        waiting: Callable[[Held, float], None] | None = None,
+        waiting: Waiting | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> "Lock":
         """The lock, at once if it is free, its holder is dead here, or `take`; else when its lease has run out.
 
         `waiting` is told each second who holds it and the seconds left. LockHeld as soon as the holder
         shows that it lives.
         """
-        raise NotImplementedError
+        locks = Locks(store=store, environment=environment, keyring=keyring)
+        queue = _Queue(locks, waiting or (lambda held, seconds: None), clock, sleep)
+        while True:
+            found = locks.newest()
+            if found and not found.released and not take:
+                found = queue.wait_out(found)
+            mine = _next(found, holder, lease_seconds, clock())
+            try:
+                locks.create(mine)
+            except AlreadyExists:
+                take = False  # what was to be taken is another's by now
+                continue
+            return cls(locks, mine, found if found and not found.released else None, clock)
+
+    @property
+    def generation(self) -> int:
+        return self._mine.generation
+
+    @property
+    def holder(self) -> Holder:
+        return self._mine.holder
+
+    @property
+    def environment(self) -> str:
+        return self._locks.environment
 
     def record(self, head: Head) -> None:
         """The journal's head, which the next renewal and the release carry."""
-        raise NotImplementedError
+        self._head = head
 
     def check(self) -> None:
         """LockHeld if another took over, or the lease ran out without a renewal; no I/O."""
-        raise NotImplementedError
+        if self._lost_to:
+            raise _refusal(self.environment, self._lost_to, "was taken over")
+        if self._clock() >= self._now().until:
+            raise LockHeld(
+                f"the lease ran out at {self._now().until:%T} UTC before it could be renewed",
+                where=f"lock of {self.environment}",
+                next_step="Check that the journal store answers, then run the same command again: it goes on.",
+            )
+
+    def renew(self) -> None:
+        """The lease begins anew; not if another took over."""
+        newest = self._locks.newest()
+        if newest is None or newest.generation != self.generation:
+            self._lost_to = newest
+            return
+        renewed = replace(self._now(), renewed=self._clock())
+        self._renewals += 1
+        self._locks.renew(renewed, self._renewals)
+        self._renewed = renewed.renewed
 
     def release(self) -> None:
-        """Free for others at once."""
-        raise NotImplementedError
+        """Free for others at once; nothing if another took over."""
+        released = replace(self._now(), generation=self.generation + 1, released=True, renewed=self._clock())
+        try:
+            self._locks.create(released)
+        except AlreadyExists:
+            self._lost_to = self._locks.newest()
 
     def __enter__(self) -> "Lock":
-        raise NotImplementedError
+        self._renewing.start()
+        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        raise NotImplementedError
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        self._renewing.join()
+        try:
+            self.release()
+        except RekindleError:
+            if error is None:
+                raise
+
+    def _keep(self) -> None:
+        """Renews until the end; a store that does not answer is asked again while the lease lasts."""
+        while not self._ending.wait(self._mine.lease_seconds / RENEWALS) and self._lost_to is None:
+            try:
+                self.check()
+                self.renew()
+            except LockHeld:
+                return
+            except RekindleError:
+                continue
+
+    def _now(self) -> Held:
+        """This lock as others may know it."""
+        return replace(self._mine, renewed=self._renewed, head=self._head)
+
+
+class _Queue:
+    """Waiting for another's lock."""
+
+    def __init__(
+        self, locks: Locks, waiting: Waiting, clock: Callable[[], datetime], sleep: Callable[[float], None]
+    ) -> None:
+        self._locks = locks
+        self._waiting = waiting
+        self._clock = clock
+        self._sleep = sleep
+
+    def wait_out(self, held: Held) -> Held:
+        """What stands when it may be taken: released, or held by who is dead or has not renewed in time."""
+        seen = held
+        if seen.holder.is_alive() is True:
+            raise _refusal(self._locks.environment, seen, "is held")
+        while not (seen.released or seen.holder.is_alive() is False or self._left(seen) <= 0):
+            seen = self._next_look(seen)
+            if (seen.generation, seen.renewed) != (held.generation, held.renewed) and not seen.released:
+                raise _refusal(self._locks.environment, seen, "is held")
+        return seen
+
+    def _next_look(self, held: Held) -> Held:
+        """Counts down to the next look, or to the end of the lease."""
+        for _ in range(LOOK_SECONDS):
+            left = self._left(held)
+            if left <= 0:
+                break
+            self._waiting(held, left)
+            self._sleep(min(1.0, left))
+        return self._locks.newest() or held
+
+    def _left(self, held: Held) -> float:
+        return (held.until + CLOCK_SKEW - self._clock()).total_seconds()
+
+
+def _next(found: Held | None, holder: Holder, lease_seconds: float, now: datetime) -> Held:
+    """The generation after the newest one; it carries on the head that was known."""
+    return Held(
+        holder=holder,
+        generation=found.generation + 1 if found else 1,
+        acquired=now,
+        renewed=now,
+        lease_seconds=lease_seconds,
+        released=False,
+        head=found.head if found else Head(),
+    )
+
+
+def _refusal(environment: str, held: Held, how: str) -> LockHeld:
+    """Who, where, why, since when, until when, and what to do."""
+    holder = held.holder
+    return LockHeld(
+        f"{how} by {holder.name} (process {holder.pid}) for `{holder.reason}` since {held.acquired:%F %T} UTC, "
+        f"leased until {held.until:%F %T} UTC",
+        where=f"lock of {environment}",
+        next_step="Wait for that command to end. If it cannot be running any more, say --take-lock.",
+    )

@@ -1,24 +1,73 @@
 """Values of secrets: encrypted, versioned, and named in the journal by keyed digest only."""
 
+import re
+
+from rekindle.errors import InputError
+from rekindle.journal.entries import SecretSet
 from rekindle.journal.journal import Journal
-from rekindle.journal.store import Store
+from rekindle.journal.seal import damaged
+from rekindle.journal.store import AlreadyExists, Missing, Store
 from rekindle.secrets import Keyring, Secret
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
 
 
 class SecretStore:
     """Secrets of one environment under `secrets/<environment>/<name>/<version>`."""
 
     def __init__(self, store: Store, keyring: Keyring, journal: Journal) -> None:
-        raise NotImplementedError
+        self._store = store
+        self._keyring = keyring
+        self._journal = journal
 
     def set(self, name: str, secret: Secret) -> int:
         """Keeps a new version and says so in the journal; the version. An equal value makes no new one."""
-        raise NotImplementedError
+        _require_name(name)
+        current, digest = self._journal.fold().secrets.get(name), self._keyring.digest(secret)
+        if current and current.digest == digest:
+            return current.version
+        version = self._keep(name, secret, current.version + 1 if current else 1)
+        self._journal.append(SecretSet(name=name, version=version, digest=digest))
+        return version
 
     def get(self, name: str) -> Secret:
         """The newest version; InputError says how to set one that is missing."""
-        raise NotImplementedError
+        current = self._journal.fold().secrets.get(name)
+        if current is None:
+            raise InputError(
+                f"no secret is named {name}",
+                where=self._journal.environment,
+                next_step=f"Set it with `rekindle secret set {self._journal.environment} {name}`.",
+            )
+        key = self._key(name, current.version)
+        try:
+            secret = self._keyring.decrypt(self._store.get(key), context=key)
+        except Missing as error:
+            raise damaged(key, "is missing") from error
+        if self._keyring.digest(secret) != current.digest:
+            raise damaged(key, "is not the value that the journal names")
+        return secret
 
     def names(self) -> tuple[str, ...]:
         """Names of all secrets that are set."""
-        raise NotImplementedError
+        return tuple(sorted(self._journal.fold().secrets))
+
+    def _keep(self, name: str, secret: Secret, version: int) -> int:
+        """The first free version from this one on: a killed command may have kept one and not said so."""
+        while True:
+            key = self._key(name, version)
+            try:
+                self._store.create(key, self._keyring.encrypt(secret, context=key))
+                return version
+            except AlreadyExists:
+                version += 1
+
+    def _key(self, name: str, version: int) -> str:
+        return f"secrets/{self._journal.environment}/{name}/{version}"
+
+
+def _require_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise InputError(
+            f"{name!r} is no name for a secret", next_step="Use small letters, digits, dots, dashes and slashes."
+        )
