@@ -10,17 +10,18 @@ MODULES = sorted(path for path in SRC.rglob("*.py") if "__pycache__" not in path
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "secrets": {"errors"},
+    "parsing": {"errors"},
+    "secrets": {"errors", "aws"},
     "plan": {"errors"},
     "progress": {"errors", "plan"},
-    "environment": {"errors"},
-    "inventory": {"errors"},
+    "environment": {"errors", "parsing"},
+    "inventory": {"errors", "parsing"},
     "transport": {"errors", "inventory", "progress"},
     "aws": {"errors", "progress"},
     "dcos": {"errors", "secrets", "progress"},
     "journal": {"errors", "secrets", "aws", "plan", "progress"},
-    "roles": {"errors", "environment", "inventory", "plan", "secrets"},
-    "packages": {"errors", "environment", "inventory", "plan", "secrets", "dcos"},
+    "roles": {"errors", "parsing", "environment", "inventory", "plan", "secrets"},
+    "packages": {"errors", "parsing", "environment", "inventory", "plan", "secrets", "dcos"},
     "drivers": {"errors", "plan", "transport", "dcos", "aws", "journal", "secrets", "inventory", "progress"},
     "infrastructure": {"errors", "aws", "journal", "progress", "inventory", "environment"},
 }

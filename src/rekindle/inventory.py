@@ -1,23 +1,17 @@
 """Hosts, zones, pools and volumes of an environment: all that crosses from Pulumi to the rest."""
 
-import json
 from enum import StrEnum
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from rekindle import parsing
 from rekindle.errors import InputError
+from rekindle.parsing import Frozen
 
 VERSION: Literal[1] = 1
-
-
-class Frozen(BaseModel):
-    """A value parsed once at the edge: immutable, and strict about unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Role(StrEnum):
@@ -106,15 +100,9 @@ class Inventory(Frozen):
 
 def parse(data: Any, *, where: str) -> Inventory:
     """An inventory from decoded JSON or YAML; InputError names the place and each wrong key."""
-    try:
-        return Inventory.model_validate(data)
-    except ValidationError as error:
-        lines = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'inventory'}: {e['msg']}" for e in error.errors())
-        raise InputError(lines, where=where, next_step="Compare it with docs/inventory.md.") from error
+    return parsing.parse(Inventory, data, where=where)
 
 
 def load(path: Path) -> Inventory:
     """An inventory from a YAML or JSON file, for hosts that Pulumi did not make."""
-    text = path.read_text()
-    data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    return parse(data, where=str(path))
+    return parsing.load(Inventory, path)
