@@ -1,0 +1,1 @@
+"""An EC2 instance is a systemd-nspawn machine."""

@@ -1,0 +1,1 @@
+"""HAProxy configured from the ELB API."""

@@ -1,0 +1,25 @@
+"""KMS: ciphertexts of multi-Region keys can be decrypted, in each region that has a replica."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import moto.kms.utils as kms_utils
+
+from rehearsal.region.behaviour.replacing import replaces
+
+_KEY_ID_LENGTH = len("mrk-") + 36
+
+
+def install() -> None:
+    """moto's blobs have room for 36 characters of key id; a multi-Region key's id has 40."""
+    kms_utils.KEY_ID_LEN = _KEY_ID_LENGTH
+    kms_utils.CIPHERTEXT_HEADER_FORMAT = f">{_KEY_ID_LENGTH}s{kms_utils.IV_LEN}s{kms_utils.TAG_LEN}s"
+    kms_utils.HEADER_LEN = struct.calcsize(kms_utils.CIPHERTEXT_HEADER_FORMAT)
+
+    @replaces(kms_utils, "_deserialize_ciphertext_blob")
+    def read(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        blob = original(*args, **kwargs)
+        return blob._replace(key_id=blob.key_id.rstrip("\0"))

@@ -1,0 +1,143 @@
+"""Route 53: what its API says, as zones and checks; and where moto differs from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.route53.models import Route53Backend
+from moto.route53.responses import Route53
+
+from rehearsal.dns.health_checks import HealthCheck, HealthChecks
+from rehearsal.dns.records import Alias, Answer, AliasTarget, RecordSet, Resolver, Zone
+from rehearsal.region import cloud
+from rehearsal.region.behaviour import load_balancers
+from rehearsal.region.behaviour.replacing import replaces
+from rehearsal.region.stage import API_ADDRESS
+
+_PUBLIC_HOST = re.compile(r"^ec2-(\d+)-(\d+)-(\d+)-(\d+)\.(?:compute-1|[a-z0-9-]+\.compute)\.amazonaws\.com\.$")
+_PRIVATE_HOST = re.compile(r"^ip-(\d+)-(\d+)-(\d+)-(\d+)\.(?:ec2|[a-z0-9-]+\.compute)\.internal\.$")
+
+
+def install(checks: HealthChecks) -> None:
+    _deletion()
+
+    @replaces(Route53, "get_health_check_status")
+    def status(original: Callable[..., Any], self: Any) -> ActionResult:
+        check_id = self._get_param("HealthCheckId")
+        self.backend.get_health_check(check_id)
+        seen = checks.observation(check_id)
+        report = {"Status": seen.text, "CheckedTime": seen.at}
+        observation = {"Region": "us-east-1", "IPAddress": "198.18.0.53", "StatusReport": report}
+        return ActionResult({"HealthCheckObservations": [observation]})
+
+
+def _deletion() -> None:
+    @replaces(Route53Backend, "change_resource_record_sets")
+    def change(original: Callable[..., None], self: Any, zoneid: str, change_list: list[dict[str, Any]]) -> None:
+        """moto deletes by set identifier alone, and so takes other names' records with it."""
+        zone = self.get_hosted_zone(zoneid)
+        before = list(zone.rrsets)
+        original(self, zoneid, change_list)
+        deleted = {_identity(c["ResourceRecordSet"]) for c in change_list if c["Action"] == "DELETE"}
+        kept = set(map(id, zone.rrsets))
+        zone.rrsets += [
+            r for r in before
+            if id(r) not in kept and r.set_identifier and (_fqdn(r.name), r.type, r.set_identifier) not in deleted
+            and not any(_fqdn(o.name) == _fqdn(r.name) and o.type == r.type and o.set_identifier == r.set_identifier for o in zone.rrsets)
+        ]  # fmt: skip
+
+
+def _identity(record: dict[str, Any]) -> tuple[str, str, str | None]:
+    return _fqdn(record["Name"]), record["Type"], record.get("SetIdentifier")
+
+
+def _fqdn(name: str) -> str:
+    return name.lower().rstrip(".") + "."
+
+
+def zones() -> list[Zone]:
+    """All hosted zones."""
+    return [_zone(zone) for zone in cloud.route53().zones.values()]
+
+
+def _zone(zone: Any) -> Zone:
+    vpcs = frozenset(v["vpc_id"] for v in zone.vpcs if v.get("vpc_id")) if zone.private_zone else None
+    return Zone(name=_fqdn(zone.name), records=tuple(_record(r) for r in zone.rrsets), vpcs=vpcs)
+
+
+def _record(record: Any) -> RecordSet:
+    alias = record.alias_target
+    return RecordSet(
+        name=_fqdn(record.name).replace("\\052", "*"),
+        type=str(record.type),
+        ttl=int(record.ttl or 60),
+        values=tuple(str(v["Value"] if isinstance(v, dict) else v) for v in record.records or ()),
+        alias=_alias(alias) if alias else None,
+        failover=record.failover,
+        weight=int(record.weight) if record.weight is not None else None,
+        health_check=record.health_check_id,
+    )
+
+
+def _alias(alias: dict[str, Any]) -> Alias:
+    name = _fqdn(alias["DNSName"]).removeprefix("dualstack.")
+    return Alias(name=name, evaluate_health=str(alias.get("EvaluateTargetHealth")).lower() == "true")
+
+
+def health_checks() -> list[HealthCheck]:
+    """All health checks."""
+    return [_health_check(check) for check in cloud.route53().health_checks.values()]
+
+
+def _health_check(check: Any) -> HealthCheck:
+    return HealthCheck(
+        id=check.id,
+        type=str(check.type_),
+        name=check.fqdn,
+        address=check.ip_address,
+        port=int(check.port),
+        path=check.resource_path or "/",
+        search=check.search_string,
+        interval=float(check.request_interval),
+        threshold=int(check.failure_threshold),
+        inverted=_is_true(check.inverted),
+        disabled=_is_true(check.disabled),
+        children=tuple(check.children or ()),
+        healthy_children=int(check.health_threshold or 0),
+    )
+
+
+def _is_true(value: Any) -> bool:
+    return str(value).lower() == "true"
+
+
+def lookup(vpc: str | None, checks: HealthChecks, health: load_balancers.Health) -> Callable[[str, str], list[Answer]]:
+    """Answers as one VPC, or the public, sees them."""
+
+    def elsewhere(name: str) -> AliasTarget | None:
+        return _amazon(name, vpc, health)
+
+    def look_up(name: str, kind: str) -> list[Answer]:
+        with cloud.lock:
+            resolver = Resolver(zones=zones(), vpc=vpc, is_healthy=checks.is_healthy, elsewhere=elsewhere)
+            return resolver.resolve(name, kind)
+
+    return look_up
+
+
+def _amazon(name: str, vpc: str | None, health: load_balancers.Health) -> AliasTarget | None:
+    """Names that AWS itself gives out."""
+    host = _PUBLIC_HOST.match(name) or (_PRIVATE_HOST.match(name) if vpc else None)
+    if host:
+        return AliasTarget(addresses=(".".join(host.groups()),), healthy=True)
+    if not name.endswith(".amazonaws.com."):
+        return None
+    balancer = load_balancers.addresses(name.rstrip("."), health)
+    if balancer is not None:
+        return AliasTarget(addresses=tuple(balancer[0]), healthy=balancer[1])
+    if ".elb." in name:
+        return None
+    return AliasTarget(addresses=(API_ADDRESS,), healthy=True)

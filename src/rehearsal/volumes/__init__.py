@@ -1,0 +1,1 @@
+"""EBS volumes and snapshots as sparse files on loop devices."""
