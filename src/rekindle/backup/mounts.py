@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Protocol, TypeVar
 
 from rekindle.aws.compute import VolumeFacts
-from rekindle.errors import CommandFailed, RekindleError
+from rekindle.errors import RekindleError
 from rekindle.inventory import Host
 from rekindle.transport import Result
 
@@ -107,13 +107,13 @@ def _by_host(chosen: Sequence[Mount], script: Callable[[Mount], str]) -> dict[st
 
 
 def _all(results: Mapping[str, T | RekindleError]) -> dict[str, T]:
-    """Every host's result; the first error names its host and how many others failed too."""
-    failed = [(host, result) for host, result in results.items() if isinstance(result, RekindleError)]
-    if not failed:
-        return {host: result for host, result in results.items() if not isinstance(result, RekindleError)}
-    host, first = failed[0]
-    others = f" (and {len(failed) - 1} more hosts)" if len(failed) > 1 else ""
-    raise CommandFailed(f"{first.what}{others}", where=first.where or host, next_step=first.next_step) from first
+    """Every host's result; else the first host's error."""
+    done: dict[str, T] = {}
+    for host, result in results.items():
+        if isinstance(result, RekindleError):
+            raise result
+        done[host] = result
+    return done
 
 
 def _unit(point: str, mount: Mount) -> str:
