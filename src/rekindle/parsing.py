@@ -1,5 +1,6 @@
 """Turns a decoded file into a frozen model, and what is wrong with it into sentences that name file and key."""
 
+import json
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -27,6 +28,16 @@ def read_yaml(path: Path) -> Any:
         raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
     except yaml.YAMLError as error:
         raise InputError(f"is not YAML: {error}", where=str(path)) from error
+
+
+def decoded(value: Any, *, where: str) -> Any:
+    """A value that may have come as JSON text, as config values given on a command line do."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise InputError(f"is not JSON: {value}", where=where) from error
 
 
 def parse(model: type[Model], data: Any, *, where: str) -> Model:

@@ -1,0 +1,44 @@
+"""Addresses: an equal share of the VPC for each zone and az, none overlapping."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Literal, TypeAlias, get_args
+
+Zone: TypeAlias = Literal["public", "private", "admin"]
+
+SHARES = 16  # three zones over at most four azs, and room for a fourth zone; a share keeps its place for ever
+AZ_SHARES = 4
+RESERVED = 4  # addresses that AWS keeps at the start of each subnet (network, router, DNS, future)
+FIRST_MASTER = 10  # host number of the first master in its subnet, clear of what AWS hands out first
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """One subnet of a zone in an az."""
+
+    zone: Zone
+    az: str
+    cidr: IPv4Network
+
+    @property
+    def name(self) -> str:
+        """ "public-us-east-1a": the stable key of its resources."""
+        return f"{self.zone}-{self.az}"
+
+
+def subnets(network: IPv4Network, azs: Sequence[str]) -> tuple[Subnet, ...]:
+    """A subnet for each zone and az; adding an az moves none of those before it. ValueError above four azs."""
+    if len(azs) > AZ_SHARES:
+        raise ValueError(f"{len(azs)} azs; at most {AZ_SHARES} fit")
+    shares = list(network.subnets(prefixlen_diff=SHARES.bit_length() - 1))
+    return tuple(
+        Subnet(zone, az, shares[zone_index * AZ_SHARES + az_index])
+        for zone_index, zone in enumerate(get_args(Zone))
+        for az_index, az in enumerate(azs)
+    )
+
+
+def master_address(subnet: Subnet, number: int) -> IPv4Address:
+    """The fixed address of the number-th master (from 1) that stands in this admin subnet."""
+    return subnet.cidr[FIRST_MASTER + number - 1]

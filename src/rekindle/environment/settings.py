@@ -1,0 +1,184 @@
+"""The settings of an environment: `rekindle:environment` in stacks/Pulumi.<stack>.yaml."""
+
+import re
+from collections.abc import Mapping
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from rekindle import parsing
+from rekindle.errors import InputError
+from rekindle.inventory import Role
+from rekindle.parsing import Frozen, nearest
+
+ENVIRONMENT_KEY = "rekindle:environment"
+STANDBY_KEY = "rekindle:standby"  # overrides `standby`, so that a replay need not rewrite the settings
+RESTORE_KEY = "rekindle:restore"  # volume name to snapshot id, read when a volume is created
+REGION_KEY = "aws:region"
+
+ENSEMBLES = (1, 3, 5, 7, 9)  # numbers of masters that the DC/OS installer takes (gen/calc.py, 1.13 to 2.2)
+AZS_OF_A_QUORUM = 3
+SMALLEST_PREFIX = 22  # room for three zones over four azs with 32 addresses each
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
+
+
+def _a_private_network(network: IPv4Network) -> IPv4Network:
+    if not network.is_private:
+        raise ValueError(f"{network} is not a private network")
+    if not 16 <= network.prefixlen <= SMALLEST_PREFIX:
+        raise ValueError(f"{network} must be between /16 (the largest VPC) and /{SMALLEST_PREFIX}")
+    return network
+
+
+class Network(Frozen):
+    """Addresses of the environment and who may reach it."""
+
+    cidr: Annotated[IPv4Network, AfterValidator(_a_private_network)]
+    nat_gateways: Literal["one", "each_az"] = "one"
+    admin_allowed_cidrs: tuple[IPv4Network, ...] = Field(min_length=1)  # may reach the bastion's SSH
+    peers: Mapping[str, IPv4Network] = Field(default_factory=dict)  # networks that this one must not overlap
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> Self:
+        for name, other in self.peers.items():
+            if self.cidr.overlaps(other):
+                raise ValueError(f"{self.cidr} overlaps {other} of {name}")
+        return self
+
+
+class Ssh(Frozen):
+    """How hosts are logged in to."""
+
+    user: str
+    public_key: Annotated[str, StringConstraints(pattern=r"^(ssh|ecdsa)-\S+ \S+")]
+
+
+class Machine(Frozen):
+    """A kind of machine."""
+
+    instance_type: str
+    root_gib: int = Field(default=20, ge=8)
+
+
+class Masters(Machine):
+    """The masters: as many as the quorum needs."""
+
+    count: int
+    spread: bool = True  # across azs: survives the loss of one; False: all in the first, for latency
+
+    @model_validator(mode="after")
+    def _odd(self) -> Self:
+        if self.count not in ENSEMBLES:
+            raise ValueError(f"{self.count} masters cannot form a quorum; valid are {', '.join(map(str, ENSEMBLES))}")
+        return self
+
+
+class Pool(Machine):
+    """Interchangeable agents."""
+
+    role: Literal[Role.PUBLIC_AGENT, Role.PRIVATE_AGENT]
+    count: int = Field(ge=0)
+    fallbacks: tuple[str, ...] = ()  # instance types to take when the first is short
+    azs: tuple[str, ...] = ()  # none: all of the environment
+    attributes: dict[str, str] = Field(default_factory=dict)  # Mesos attributes besides zone
+    resources: str | None = None  # MESOS_RESOURCES, when not all of the machine is offered
+    has_volumes: bool = False  # REX-Ray here; its metadata requests carry no token (0.11.4)
+
+
+class VolumeSettings(Frozen):
+    """One named EBS volume."""
+
+    size_gib: int = Field(ge=1, le=16384)
+    az: str
+    service: Name  # the installed package whose data it holds
+    type: Literal["gp2", "gp3", "io1", "io2", "st1"] = "gp3"
+
+
+class Installer(Frozen):
+    """Where dcos_generate_config.sh comes from."""
+
+    url: str
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+
+class Dcos(Frozen):
+    """The cluster's software."""
+
+    version: Literal["1.13", "2.0", "2.1", "2.2"]
+    variant: Literal["open", "enterprise"] = "open"
+    installer: Installer
+    container_runtime: Literal["docker", "none"] = "docker"  # none: only Mesos containers, no preflight for Docker
+
+
+class Environment(Frozen):
+    """All settings of one environment; everything of it is made from these values."""
+
+    version: Literal[1]
+    name: Name
+    region: str
+    cluster_name: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    azs: tuple[str, ...] = Field(min_length=1, max_length=4)
+    network: Network
+    ssh: Ssh
+    ami: Annotated[str, StringConstraints(pattern=r"^ami-[0-9a-f]+$")]
+    bastion: Machine
+    bootstrap: Machine
+    masters: Masters
+    pools: dict[Name, Pool]
+    volumes: dict[Name, VolumeSettings] = Field(default_factory=dict)
+    dcos: Dcos
+    public_name: str
+    values: dict[str, Any] = Field(default_factory=dict)  # for templates of roles and packages
+    recovers: Name | None = None  # the environment that this one stands by for
+    standby: bool = False
+    restore: dict[Name, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for az in self.azs:
+            if not re.fullmatch(re.escape(self.region) + "[a-z]", az):
+                raise ValueError(f"az {az} is not in region {self.region}")
+        for name, pool in self.pools.items():
+            for az in pool.azs:
+                self._require_az(az, f"pools.{name}")
+        for name, volume in self.volumes.items():
+            self._require_az(volume.az, f"volumes.{name}")
+            if not self._agents_for_volumes_in(volume.az):
+                raise ValueError(f"volumes.{name} is in {volume.az}, where no pool with has_volumes has an agent")
+        for name in self.restore.keys() - self.volumes.keys():
+            raise ValueError(f"restore names {name}, which is not a volume; {nearest(name, self.volumes)}")
+        return self
+
+    def _require_az(self, az: str, where: str) -> None:
+        if az not in self.azs:
+            raise ValueError(f"{where}: unknown az {az}; {nearest(az, self.azs)}")
+
+    def _agents_for_volumes_in(self, az: str) -> bool:
+        return any(p.has_volumes and p.count and az in (p.azs or self.azs)[: p.count] for p in self.pools.values())
+
+
+def load(project: Path, name: str) -> Environment:
+    """The settings of an environment from its stack's file; InputError names file, key and nearest valid name."""
+    path = project / "stacks" / f"Pulumi.{name}.yaml"
+    if not path.exists():
+        known = sorted(p.name.split(".")[1] for p in path.parent.glob("Pulumi.*.yaml"))
+        raise InputError(f"there is no environment {name}; {nearest(name, known)}", where=str(path.parent))
+    document = parsing.read_yaml(path)
+    config = document.get("config") if isinstance(document, dict) else None
+    return parse(name, config or {}, where=str(path))
+
+
+def parse(name: str, config: Mapping[str, Any], *, where: str) -> Environment:
+    """The settings in a stack's config values; the overriding keys win over the environment's own."""
+    data = config.get(ENVIRONMENT_KEY)
+    if not isinstance(data, dict):
+        raise InputError(f"config has no {ENVIRONMENT_KEY}", where=where)
+    settings = {"name": name, "region": config.get(REGION_KEY), **data}
+    if STANDBY_KEY in config:
+        settings["standby"] = config[STANDBY_KEY] in (True, "true")
+    if RESTORE_KEY in config:
+        settings["restore"] = parsing.decoded(config[RESTORE_KEY], where=where)
+    return parsing.parse(Environment, settings, where=where)
