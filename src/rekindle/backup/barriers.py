@@ -1,24 +1,46 @@
-"""What a service says it had acknowledged before its volumes were frozen."""
+"""Groups of volumes that are saved as one moment, and what was acknowledged before it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import TypeAlias
 
 from pydantic import JsonValue
+
+from rekindle.inventory import Volume
 
 Barrier: TypeAlias = Callable[[], Mapping[str, JsonValue]]
 """Asks a service for its barrier, such as the offsets acknowledged; the freeze begins after it answered."""
 
 
-def noted(
-    barriers: Mapping[str, Barrier], services: frozenset[str], now: Callable[[], datetime]
-) -> dict[str, JsonValue]:
-    """The barrier of each of these services that has one, with the moment before it was asked.
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Volumes of one service."""
+
+    name: str
+    volumes: tuple[Volume, ...]
+    barrier: Barrier | None = None
+    is_frozen: bool = True  # False: the service promises to recover from the crash of a machine
+
+
+def noted(group: Group, now: Callable[[], datetime]) -> dict[str, JsonValue]:
+    """The group's barrier, by its name, with the moment before it was asked.
 
     All that was acknowledged before `at` is promised to be in the restore point.
     """
-    taken: dict[str, JsonValue] = {}
-    for service in sorted(services & barriers.keys()):
-        at = now().isoformat()
-        taken[service] = {"at": at, "said": dict(barriers[service]())}
-    return taken
+    if group.barrier is None:
+        return {}
+    at = now().isoformat()
+    return {group.name: {"at": at, "said": dict(group.barrier())}}
+
+
+def completed(groups: Sequence[Group], volumes: Sequence[Volume]) -> tuple[Group, ...]:
+    """These groups, and one for each service whose volumes none of them has: no volume is left out."""
+    grouped = {volume.name for group in groups for volume in group.volumes}
+    left = sorted((v for v in volumes if v.name not in grouped), key=attrgetter("service", "name"))
+    return (
+        *groups,
+        *(Group(name=name, volumes=tuple(own)) for name, own in groupby(left, key=attrgetter("service"))),
+    )

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import groupby
 
 from pydantic import JsonValue
 
@@ -11,7 +10,7 @@ from rekindle.aws import compute
 from rekindle.aws.clients import Clients
 from rekindle.aws.compute import Snapshot, VolumeFacts
 from rekindle.backup import mounts, points
-from rekindle.backup.barriers import Barrier, noted
+from rekindle.backup.barriers import Group, completed, noted
 from rekindle.backup.mounts import Hosts, Mount
 from rekindle.backup.planning import BackupPlan
 from rekindle.errors import CommandFailed, Incomplete, InputError, RekindleError
@@ -35,7 +34,7 @@ class Backup:
     hosts: Hosts
     mirror: Mirror
     artifacts: Sequence[Artifact]  # of the release in force
-    barriers: Mapping[str, Barrier]  # by service
+    groups: Sequence[Group] = ()  # volumes that are in none are saved service by service
     tell: Tell
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     is_frozen: bool = True  # False only to show what a backup without the freeze is worth
@@ -74,7 +73,7 @@ def plan(backup: Backup) -> BackupPlan:
         release=backup.release,
         volumes=volumes,
         mounts=_mounts(backup, _facts(backup, volumes)),
-        barriers=tuple(sorted(backup.barriers.keys() & {v.service for v in volumes})),
+        barriers=tuple(group.name for group in backup.groups if group.barrier),
         recovery_region=backup.stores.region,
         is_unprotected=backup.stores.region == backup.region,
         to_finish=tuple(point.id for point in points.unfinished(backup.journal.fold())),
@@ -107,35 +106,36 @@ def _resume(backup: Backup, left: RestorePoint) -> None:
 
 
 def _taken(backup: Backup, point: RestorePoint) -> RestorePoint:
-    """The restore point with its snapshots started, service by service; failed and said so if one cannot be."""
+    """The restore point with its snapshots started, group by group; failed and said so if one cannot be."""
     taken: dict[str, str] = {}
     barrier: dict[str, JsonValue] = {}
     try:
-        for service, volumes in _by_service(backup.inventory.volumes):
-            barrier |= noted(backup.barriers, frozenset({service}), backup.now)
-            taken |= _snapshots(backup, point, volumes)
+        for group in completed(backup.groups, backup.inventory.volumes):
+            barrier |= noted(group, backup.now)
+            taken |= _snapshots(backup, point, group)
     except RekindleError as error:
         _fail(backup, point, str(error))
         raise
-    consistency = points.FROZEN if backup.is_frozen else points.CRASH
+    is_frozen = backup.is_frozen and all(group.is_frozen for group in backup.groups)
+    consistency = points.FROZEN if is_frozen else points.CRASH
     point = points.snapshotted(point, taken, barrier, consistency)
     backup.journal.append(point)
     return point
 
 
-def _snapshots(backup: Backup, point: RestorePoint, volumes: Sequence[Volume]) -> dict[str, str]:
-    """Snapshot ids by volume id of one service's volumes, all of one moment."""
-    before = _facts(backup, volumes)
-    found = _mounts(backup, before) if backup.is_frozen else ()
-    backup.tell(f"freezing {', '.join(v.name for v in volumes)}")
+def _snapshots(backup: Backup, point: RestorePoint, group: Group) -> dict[str, str]:
+    """Snapshot ids by volume id of one group's volumes, all of one moment."""
+    before = _facts(backup, group.volumes)
+    found = _mounts(backup, before) if backup.is_frozen and group.is_frozen else ()
+    backup.tell(f"{group.name}: snapshots of {', '.join(v.name for v in group.volumes)}")
     try:
         mounts.freeze(backup.hosts, found, point.id)
-        taken = _started(backup, point, volumes)
+        taken = _started(backup, point, group.volumes)
     except BaseException:
         _thaw_quietly(backup, found, point)
         raise
     mounts.thaw(backup.hosts, found, point.id)
-    _refuse_moved(before, _facts(backup, volumes))
+    _refuse_moved(before, _facts(backup, group.volumes))
     return taken
 
 
@@ -245,11 +245,6 @@ def _refuse_moved(before: Mapping[str, VolumeFacts], after: Mapping[str, VolumeF
 
 def _missing(backup: Backup) -> tuple[str, ...]:
     return tuple(artifact.name for artifact in backup.mirror.missing(backup.artifacts))
-
-
-def _by_service(volumes: Sequence[Volume]) -> list[tuple[str, list[Volume]]]:
-    ordered = sorted(volumes, key=lambda v: (v.service, v.name))
-    return [(service, list(of_service)) for service, of_service in groupby(ordered, key=lambda v: v.service)]
 
 
 def _telling(backup: Backup, what: str) -> Callable[[Sequence[Snapshot]], None]:
