@@ -1,12 +1,30 @@
 """EC2 instances, their volumes, snapshots, and consoles."""
 
+import re
+import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, TypeVar
+
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_exponential
 
 from rekindle.aws.clients import Client
+from rekindle.aws.errors import translated
+from rekindle.errors import CommandFailed, GateFailed
 
 Tags = Mapping[str, str]
+Sleep = Callable[[float], None]
+T = TypeVar("T")
+
+PARALLEL = 16
+FIRST_LOOK = 0.5  # seconds between the first looks; doubled up to
+SLOWEST_LOOK = 15.0
+HOST_KEYS = re.compile(
+    r"BEGIN SSH HOST KEY KEYS(.*?)END SSH HOST KEY KEYS", re.DOTALL
+)  # cloud-init, cc_keys_to_console
+ED25519 = re.compile(r"ssh-ed25519 AAAA[0-9A-Za-z+/]+=*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +69,8 @@ class Snapshot:
 
 def instances(client: Client, *, ids: Sequence[str] = (), tags: Tags | None = None) -> tuple[Instance, ...]:
     """Instances by id or by tags; one that is not there is not among them."""
-    raise NotImplementedError
+    reservations = _all(client, "describe_instances", "Reservations", "instance-id", ids, tags)
+    return tuple(_instance(item) for reservation in reservations for item in reservation["Instances"])
 
 
 def wait_for_instances(
@@ -61,31 +80,61 @@ def wait_for_instances(
     state: str = "running",
     timeout: float = 600,
     progress: Callable[[Sequence[Instance]], None] | None = None,
+    sleep: Sleep = time.sleep,
 ) -> tuple[Instance, ...]:
     """Returns when all are in this state; GateFailed names those that are not."""
-    raise NotImplementedError
+
+    def left(found: Sequence[Instance]) -> set[str]:
+        return set(ids) - {item.instance_id for item in found if item.state == state}
+
+    return _wait(
+        lambda: _shown(instances(client, ids=ids), progress),
+        lambda found: bool(left(found)),
+        lambda found: f"not {state} after {timeout:.0f} s: {', '.join(sorted(left(found)))}",
+        timeout,
+        sleep,
+    )
 
 
 def volumes(client: Client, *, ids: Sequence[str] = (), tags: Tags | None = None) -> tuple[VolumeFacts, ...]:
-    """Volumes by id or by tags."""
-    raise NotImplementedError
+    """Volumes by id or by tags; one that is not there is not among them."""
+    return tuple(_volume(item) for item in _all(client, "describe_volumes", "Volumes", "volume-id", ids, tags))
 
 
 def snapshots(client: Client, *, ids: Sequence[str] = (), tags: Tags | None = None) -> tuple[Snapshot, ...]:
     """Our own snapshots by id or by tags; one that is not there is not among them."""
-    raise NotImplementedError
+    found = _all(client, "describe_snapshots", "Snapshots", "snapshot-id", ids, tags, OwnerIds=["self"])
+    return tuple(_snapshot(item) for item in found)
 
 
 def create_snapshots(client: Client, tags: Mapping[str, Tags], *, description: str) -> dict[str, str]:
     """Starts one of each volume at once (`tags` by volume id), and gives snapshot ids by volume id."""
-    raise NotImplementedError
+
+    def start(volume_id: str) -> str:
+        with translated(client):
+            made = client.create_snapshot(
+                VolumeId=volume_id, Description=description, TagSpecifications=_tag_specifications(tags[volume_id])
+            )
+        return str(made["SnapshotId"])
+
+    with ThreadPoolExecutor(max_workers=PARALLEL) as pool:
+        return dict(zip(tags, pool.map(start, tags), strict=True))
 
 
 def copy_snapshot(
     client: Client, snapshot_id: str, source_region: str, *, kms_key_arn: str, tags: Tags, description: str
 ) -> str:
     """Starts a copy into the client's region under a key of that region, and gives its id."""
-    raise NotImplementedError
+    with translated(client):
+        made = client.copy_snapshot(
+            SourceSnapshotId=snapshot_id,
+            SourceRegion=source_region,
+            Encrypted=True,
+            KmsKeyId=kms_key_arn,
+            Description=description,
+            TagSpecifications=_tag_specifications(tags),
+        )
+    return str(made["SnapshotId"])
 
 
 def wait_for_snapshots(
@@ -94,21 +143,139 @@ def wait_for_snapshots(
     *,
     timeout: float = 3600,
     progress: Callable[[Sequence[Snapshot]], None] | None = None,
+    sleep: Sleep = time.sleep,
 ) -> tuple[Snapshot, ...]:
     """Returns when all are completed; CommandFailed if one ends in error or is gone, GateFailed when time is up."""
-    raise NotImplementedError
+
+    def pending(found: Sequence[Snapshot]) -> list[str]:
+        return [f"{item.snapshot_id} ({item.progress} %)" for item in found if item.state != "completed"]
+
+    return _wait(
+        lambda: _shown(_sound(client, ids), progress),
+        lambda found: bool(pending(found)),
+        lambda found: f"not completed after {timeout:.0f} s: {', '.join(pending(found))}",
+        timeout,
+        sleep,
+    )
 
 
 def console_output(client: Client, instance_id: str) -> str:
     """What the instance printed; empty while EC2 has nothing yet."""
-    raise NotImplementedError
+    with translated(client):
+        return str(client.get_console_output(InstanceId=instance_id).get("Output", ""))
 
 
 def host_key(console: str) -> str | None:
     """The ED25519 key that cloud-init printed last, as "ssh-ed25519 AAAA…"; None while it is not there."""
-    raise NotImplementedError
+    keys = [key for block in HOST_KEYS.findall(console) for key in ED25519.findall(block)]
+    return keys[-1] if keys else None
 
 
-def wait_for_host_key(client: Client, instance_id: str, *, timeout: float = 600) -> str:
+def wait_for_host_key(client: Client, instance_id: str, *, timeout: float = 600, sleep: Sleep = time.sleep) -> str:
     """The key from the console; GateFailed when time is up."""
-    raise NotImplementedError
+    found = _wait(
+        lambda: host_key(console_output(client, instance_id)),
+        lambda key: key is None,
+        lambda _: f"the console of {instance_id} shows no SSH host key after {timeout:.0f} s",
+        timeout,
+        sleep,
+    )
+    return str(found)
+
+
+def _all(
+    client: Client, operation: str, result: str, id_filter: str, ids: Sequence[str], tags: Tags | None, **more: Any
+) -> list[dict[str, Any]]:
+    """All pages of a description; by filters, because ids that are not there are an error and filters are not."""
+    filters = [{"Name": f"tag:{name}", "Values": [value]} for name, value in (tags or {}).items()]
+    if ids:
+        filters.append({"Name": id_filter, "Values": list(ids)})
+    with translated(client):
+        pages = client.get_paginator(operation).paginate(Filters=filters, **more)
+        return [item for page in pages for item in page[result]]
+
+
+def _sound(client: Client, ids: Sequence[str]) -> tuple[Snapshot, ...]:
+    """These snapshots, none of them in error or gone."""
+    found = snapshots(client, ids=ids)
+    lost = sorted({*ids} - {item.snapshot_id for item in found if item.state != "error"})
+    if lost:
+        raise CommandFailed(
+            f"failed or gone: {', '.join(lost)}",
+            where=f"snapshots in {client.meta.region_name}",
+            next_step="Take a new restore point with `rekindle backup`.",
+        )
+    return found
+
+
+def _wait(
+    look: Callable[[], T], is_open: Callable[[T], bool], too_late: Callable[[T], str], timeout: float, sleep: Sleep
+) -> T:
+    """Looks ever more slowly until nothing is open any more; GateFailed when time is up."""
+    retrying = Retrying(
+        retry=retry_if_result(is_open),
+        stop=stop_after_delay(timeout),
+        wait=wait_exponential(multiplier=FIRST_LOOK, max=SLOWEST_LOOK),
+        sleep=sleep,
+    )
+    try:
+        return retrying(look)
+    except RetryError as error:
+        last: T = error.last_attempt.result()
+        raise GateFailed(
+            too_late(last), where="AWS", next_step="Run the same command again to go on waiting."
+        ) from error
+
+
+def _shown(found: tuple[T, ...], progress: Callable[[Sequence[T]], None] | None) -> tuple[T, ...]:
+    if progress:
+        progress(found)
+    return found
+
+
+def _instance(item: dict[str, Any]) -> Instance:
+    return Instance(
+        instance_id=item["InstanceId"],
+        state=item["State"]["Name"],
+        az=item["Placement"]["AvailabilityZone"],
+        private_ip=item.get("PrivateIpAddress") or None,
+        public_ip=item.get("PublicIpAddress") or None,
+        tags=_tags(item),
+    )
+
+
+def _volume(item: dict[str, Any]) -> VolumeFacts:
+    attachment: dict[str, Any] = next(iter(item.get("Attachments", ())), {})
+    return VolumeFacts(
+        volume_id=item["VolumeId"],
+        state=item["State"],
+        az=item["AvailabilityZone"],
+        size_gib=item["Size"],
+        snapshot_id=item.get("SnapshotId") or None,
+        attached_to=attachment.get("InstanceId"),
+        device=attachment.get("Device"),
+        tags=_tags(item),
+    )
+
+
+def _snapshot(item: dict[str, Any]) -> Snapshot:
+    return Snapshot(
+        snapshot_id=item["SnapshotId"],
+        volume_id=item["VolumeId"],
+        state=item["State"],
+        progress=int(str(item.get("Progress") or "0").rstrip("%") or 0),
+        size_gib=item["VolumeSize"],
+        started=item["StartTime"],
+        encrypted=bool(item.get("Encrypted")),
+        tags=_tags(item),
+    )
+
+
+def _tags(item: dict[str, Any]) -> Tags:
+    return {tag["Key"]: tag["Value"] for tag in item.get("Tags", ())}
+
+
+def _tag_specifications(tags: Tags) -> list[dict[str, Any]]:
+    if not tags:
+        return []
+    return [{"ResourceType": "snapshot", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}]

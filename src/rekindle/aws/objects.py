@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import chain, repeat
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -20,6 +21,9 @@ FIRST_PAGE = 25  # most lists are read for their first keys only
 PAGE = 1000  # the most that ListObjectsV2 gives
 ABSENT = ("NoSuchKey", "404", "NotFound")
 CONFLICTS = 5  # tries, while S3 answers that another conditional write is under way
+PART = 256 * 1024**2
+PARTS = TransferConfig(multipart_threshold=PART, multipart_chunksize=PART)
+PIECE = 1024**2
 ATTEMPT = "rekindle-attempt"  # metadata that tells our own write, repeated by the client, from another's
 
 
@@ -108,6 +112,36 @@ def delete(client: Client, bucket: str, key: str) -> None:
     """Removes an object that may be changed: the switch."""
     with translated(client):
         client.delete_object(Bucket=bucket, Key=key)
+
+
+def upload(client: Client, bucket: str, key: str, stream: BinaryIO, content_type: str) -> None:
+    """Writes an object of any size, in parts if it is large; it appears whole."""
+    with translated(client):
+        client.upload_fileobj(stream, bucket, key, ExtraArgs={"ContentType": content_type}, Config=PARTS)
+
+
+def stream(client: Client, bucket: str, key: str) -> Iterator[bytes]:
+    """The object's bytes, piece by piece."""
+    with translated(client):
+        yield from client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(PIECE)
+
+
+def copy(source: Client, bucket: str, key: str, target: Client, to_bucket: str, content_type: str) -> None:
+    """Copies an object of any size, within S3, to the same key of a bucket in the target client's region."""
+    with translated(target):
+        target.copy(
+            {"Bucket": bucket, "Key": key},
+            to_bucket,
+            key,
+            SourceClient=source,
+            ExtraArgs={"ContentType": content_type},  # which a copy in parts would not take along
+            Config=PARTS,
+        )
+
+
+def url(unsigned: Client, bucket: str, key: str) -> str:
+    """The plain URL of an object, as a client that signs nothing asks for it."""
+    return str(unsigned.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key}))
 
 
 def _while_conflicting() -> Retrying:

@@ -21,6 +21,8 @@ from rekindle.journal.seal import seal, unseal
 from rekindle.journal.store import AlreadyExists, Store
 from rekindle.secrets import Keyring
 
+__all__ = ["Held", "Holder", "Lock", "Locks", "Waiting", "utc_now"]
+
 LEASE_SECONDS = 60.0
 RENEWALS = 3  # in each lease
 CLOCK_SKEW = timedelta(seconds=5)  # that another host's clock may be ahead of ours
