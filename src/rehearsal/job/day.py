@@ -32,7 +32,7 @@ ORDERS = 10_000
 TAIL_SECONDS = 5.0  # of writing after the backup: what is lost with the region
 PATIENCE_SECONDS = 120.0
 MODELLED = {
-    "volumes read at once from the restored image": "an EBS volume made from a snapshot loads its blocks lazily from S3",
+    "volumes read at once from the restored image": "an EBS volume from a snapshot loads its blocks lazily",
     "a host boots in seconds": "an EC2 instance answers SSH after half a minute to two minutes",
     "capacity is always there": "capacity is short when a big region fails: name fallback instance types",
 }
