@@ -56,7 +56,7 @@ class Balancers:
         enter = entering(self._stage.namespace_of(balancer_id))
         with (self._directory / f"{balancer_id}.log").open("ab") as log:
             process = subprocess.Popen(
-                ["sh", "-c", f'{joining}exec "$@"', "balancer", *enter, "haproxy", "-W", "-db", "-q", "-f", str(path)],
+                ["sh", "-c", f'{joining}exec "$@"', "balancer", *enter, "haproxy", "-W", "-db", "-f", str(path)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         self._running[balancer_id] = _Running(process, text)

@@ -87,7 +87,8 @@ def backend_prefix(listener: Listener) -> str:
 
 def _head(balancer: LoadBalancer, stats_socket: str) -> str:
     return f"""global
-    maxconn 10000
+    maxconn 4000
+    no strict-limits
     stats socket {stats_socket} mode 600 level admin
 defaults
     mode tcp

@@ -100,7 +100,7 @@ def _interface(instance: Any) -> Tree:
 
 
 def _keys(instance: Any) -> Tree:
-    pair = cloud.ec2(instance.region_name).keypairs.get(instance.key_name)
+    pair = cloud.ec2(instance.region_name).key_pairs.get(instance.key_name)
     if pair is None:
         return {}
     return {"public-keys": {f"0={pair.key_name}": pair.public_key, "0": {"openssh-key": pair.public_key}}}

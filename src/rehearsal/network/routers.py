@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, ip_network
 from rehearsal.network import namespaces
 from rehearsal.network.ruleset import UPLINK, ruleset
 from rehearsal.network.topology import Topology
+from rehearsal.region.errors import RegionError
 from rehearsal.region.stage import (
     API_ADDRESS,
     BACKBONE_NETWORK,
@@ -119,6 +121,16 @@ class Network:
         used = {router.index for router in self._routers.values()}
         index = next(i for i in range(1, 32768) if i not in used)
         router = _Router(index, self._stage.namespace_of(topology.vpc))
+        try:
+            self._build_router(router, topology)
+        except BaseException:
+            self._on_close(topology.vpc)
+            self._forget(router)
+            raise
+        self._routers[topology.vpc] = router
+
+    def _build_router(self, router: _Router, topology: Topology) -> None:
+        index = router.index
         region_end, router_end = backbone_link(index)
         namespaces.add(router.namespace, _ROUTER_SETTINGS)
         namespaces.ip(
@@ -135,12 +147,11 @@ class Network:
                 f"addr add {METADATA_ADDRESS}/32 dev lo",
                 f"addr add {VPC_RESOLVER_ADDRESS}/32 dev lo",
                 f"addr add {router_end}/31 dev {UPLINK}",
-                f"link set {UPLINK} up",
+                f"link set dev {UPLINK} up",
                 f"route add default via {region_end}",
                 *(f"route add blackhole {cidr}" for cidr in topology.cidrs),
             ],
         )
-        self._routers[topology.vpc] = router
         self._on_open(topology.vpc, router.namespace)
 
     def _remove_router(self, vpc: str) -> None:
@@ -148,7 +159,11 @@ class Network:
         self._on_close(vpc)
         for owner in list(router.owners):
             self._unlink(router, owner)
-        namespaces.ip(self._stage.region_namespace, [f"link del vpc{router.index}"])
+        self._forget(router)
+
+    def _forget(self, router: _Router) -> None:
+        with contextlib.suppress(RegionError):
+            namespaces.ip(self._stage.region_namespace, [f"link del vpc{router.index}"])
         namespaces.remove(router.namespace)
 
     def _apply_one(self, router: _Router, topology: Topology) -> None:
@@ -168,12 +183,16 @@ class Network:
                 self._unlink(router, owner)
         for owner, addresses in wanted.items():
             if owner not in router.owners:
-                self._link(router, owner, addresses)
+                try:
+                    self._link(router, owner, addresses)
+                except BaseException:
+                    self._unlink(router, owner)
+                    raise
 
     def _link(self, router: _Router, owner: str, addresses: tuple[str, ...]) -> None:
         host, device = self._stage.namespace_of(owner), _device(owner)
-        if host not in namespaces.existing():
-            namespaces.add(host)
+        namespaces.remove(host)
+        namespaces.add(host)
         namespaces.ip(
             router.namespace,
             [
@@ -196,9 +215,10 @@ class Network:
 
     def _unlink(self, router: _Router, owner: str) -> None:
         """The link is cut and the namespace's name removed; a process inside keeps the rest of it."""
-        namespaces.ip(router.namespace, [f"link del {_device(owner)}"])
+        with contextlib.suppress(RegionError):
+            namespaces.ip(router.namespace, [f"link del {_device(owner)}"])
         namespaces.remove(self._stage.namespace_of(owner))
-        del router.owners[owner]
+        router.owners.pop(owner, None)
 
     def _apply_public(self, router: _Router, wanted: set[str]) -> None:
         """Routes on the backbone for the addresses that lead into this VPC."""

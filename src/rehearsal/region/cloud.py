@@ -102,7 +102,7 @@ def _topology(region: str, vpc: Any) -> Topology:
     return Topology(
         vpc=vpc.id,
         region=region,
-        cidrs=tuple(a["cidr_block"] for a in vpc.cidr_block_association_set.values()),
+        cidrs=tuple(a["cidr_block"] for a in vpc.get_cidr_block_association_set()),
         subnets=subnets,
         route_tables=route_tables,
         groups=tuple(_group(group) for group in backend.groups.get(vpc.id, {}).values()),
