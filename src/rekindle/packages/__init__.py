@@ -1,0 +1,27 @@
+"""Loads, renders and validates packages/: services as code."""
+
+from rekindle.packages.checks import check, check_capacity
+from rekindle.packages.loading import Package, load, load_one
+from rekindle.packages.rendering import OWNER_LABEL, Service, Source, owner_of, secret_path, services, sources
+from rekindle.packages.schema import BackupSpec, BarrierSpec, PackageSpec
+from rekindle.packages.universe import REPOSITORY_TYPE, Universe
+
+__all__ = [
+    "OWNER_LABEL",
+    "REPOSITORY_TYPE",
+    "BackupSpec",
+    "BarrierSpec",
+    "Package",
+    "PackageSpec",
+    "Service",
+    "Source",
+    "Universe",
+    "check",
+    "check_capacity",
+    "load",
+    "load_one",
+    "owner_of",
+    "secret_path",
+    "services",
+    "sources",
+]
