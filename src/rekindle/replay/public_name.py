@@ -1,0 +1,110 @@
+"""The public name: whether something answers behind it, and where it leads."""
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rekindle.aws import objects
+from rekindle.aws.clients import Clients
+from rekindle.errors import GateFailed
+from rekindle.inventory import Inventory, Stores
+from rekindle.progress import Tell
+from rekindle.replay.situation import Answer
+
+PROBE_SECONDS = 4.0
+PROBES = 3  # one failed request is no outage, one answer is a service
+POLL_SECONDS = 0.5
+SWITCH_SECONDS = 300.0  # Route 53: three failed checks 30 s apart, then the record's TTL, and as much again
+FIRST_SERVER_ERROR = 500
+
+
+@dataclass(frozen=True)
+class PublicName:
+    """A name that clients use, asked as they ask: an ordinary resolver, plain HTTP."""
+
+    name: str
+    port: int = 80
+    resolve: Callable[[str], frozenset[str]] = field(default_factory=lambda: addresses)
+    sleep: Callable[[float], None] = time.sleep
+
+    def probe(self) -> Answer:
+        """Whether it takes requests; what answers with an error of its own does not."""
+        answer = Answer(is_serving=False, said="it was not asked")
+        for attempt in range(PROBES):
+            if attempt:
+                self.sleep(POLL_SECONDS)
+            answer = self.ask()
+            if answer.is_serving:
+                break
+        return answer
+
+    def ask(self) -> Answer:
+        """One request."""
+        connection = http.client.HTTPConnection(self.name, self.port, timeout=PROBE_SECONDS)
+        try:
+            connection.request("GET", "/")
+            status = connection.getresponse().status
+        except (OSError, http.client.HTTPException) as error:
+            return Answer(is_serving=False, said=f"no answer: {error or type(error).__name__}")
+        finally:
+            connection.close()
+        return Answer(is_serving=status < FIRST_SERVER_ERROR, said=f"answered {status}")
+
+    def leads_to(self, other: str) -> bool:
+        """Whether both names have an address in common now."""
+        return bool(self.resolve(self.name) & self.resolve(other))
+
+
+def addresses(name: str) -> frozenset[str]:
+    """IPv4 addresses by the machine's own resolver; none while there are none."""
+    try:
+        found = socket.getaddrinfo(name, None, family=socket.AF_INET, type=socket.SOCK_STREAM)
+    except OSError:
+        return frozenset()
+    return frozenset(str(address[0]) for *_, address in found)
+
+
+def switch(clients: Clients, stores: Stores, environment: str, recovery: str, epoch: int) -> None:
+    """The object that the public name's health check reads says that the recovery environment is the active one.
+
+    Data plane only: no record is changed (FIELD.md 2). The lost environment's own object goes, so that
+    its region cannot take the name back when it returns.
+    """
+    client = clients.s3(stores.region)
+    body = json.dumps({"environment": recovery, "epoch": epoch, "instead_of": environment}).encode()
+    objects.put(client, stores.switch_bucket, active_key(recovery), body, "application/json")
+    objects.delete(client, stores.switch_bucket, active_key(environment))
+
+
+def active_key(environment: str) -> str:
+    """The object that is there while the environment is the one that serves."""
+    return f"{environment}/active"
+
+
+def await_switched(
+    name: PublicName,
+    inventory: Inventory,
+    tell: Tell,
+    *,
+    timeout: float = SWITCH_SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """The name leads to this environment's load balancer, and is answered; GateFailed when time is up."""
+    target, deadline = inventory.load_balancer or "", clock() + timeout
+    answer = Answer(is_serving=False, said="it was not asked")
+    while clock() < deadline:
+        if not name.leads_to(target):
+            tell(f"{name.name} does not lead to {target} yet ({deadline - clock():.0f} s left)")
+        else:
+            answer = name.ask()
+            if answer.is_serving:
+                return
+            tell(f"{name.name} leads to {target}: {answer.said}")
+        name.sleep(POLL_SECONDS)
+    raise GateFailed(
+        f"{name.name} does not answer from {target} after {timeout:.0f} s: {answer.said}",
+        next_step="See its health checks and failover records in the foundation, then run the same replay again.",
+    )

@@ -1,0 +1,127 @@
+"""Reads all that deciding about a replay takes; changes nothing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from rekindle.aws import compute
+from rekindle.aws.clients import Clients
+from rekindle.aws.errors import translated
+from rekindle.backup import points
+from rekindle.errors import InputError, RekindleError
+from rekindle.inventory import Inventory, Stores
+from rekindle.journal.entries import RestorePoint, SupersededBy
+from rekindle.journal.fold import Folded
+from rekindle.journal.mirror import Mirror
+from rekindle.journal.release import Artifact
+from rekindle.parsing import nearest
+from rekindle.replay.ledger import Ledger
+from rekindle.replay.situation import Answer, Begun, Choices, Situation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Where a survey looks."""
+
+    environment: str
+    recovery: str
+    folded: Folded  # of the lost environment
+    ledger: Ledger | None  # of the recovery environment; None: it has no journal yet
+    release: str | None
+    artifacts: Sequence[Artifact]  # that the release fetches
+    inventory: Inventory | None  # of the recovery environment; None: its stack has no outputs
+    wanted_volumes: dict[str, int]
+    lost_region: str | None
+    clients: Clients
+    probe_name: Callable[[], Answer]
+    probe_region: Callable[[], Answer]
+    now: Callable[[], datetime]
+
+
+def survey(evidence: Evidence, choices: Choices) -> Situation:
+    """The situation; InputError for a restore point that is not in the journal."""
+    begun = _committed(evidence)
+    chosen = begun.restore_point if begun else choices.restore_point
+    point = restore_point(evidence.folded, chosen)
+    stores = evidence.inventory.stores if evidence.inventory else None
+    superseded = _in_force(evidence.folded)
+    return Situation(
+        environment=evidence.environment,
+        recovery=evidence.recovery,
+        now=evidence.now(),
+        release=begun.release if begun else evidence.release,
+        restore_point=point,
+        restore_points=tuple(p.id for p in evidence.folded.restore_points.values() if p.status == "complete"),
+        whole_copies=_whole_copies(evidence.clients, stores, point) if point else frozenset(),
+        wanted_volumes=evidence.wanted_volumes,
+        missing_artifacts=_missing(evidence, stores),
+        key_problem=_key_problem(evidence.clients, stores) if stores else "",
+        stores=stores,
+        public_name=evidence.probe_name(),
+        region_api=evidence.probe_region(),
+        running=tuple(host.name for host in evidence.inventory.hosts) if evidence.inventory else (),
+        superseded=superseded,
+        last_epoch=evidence.folded.superseded.epoch if evidence.folded.superseded else 0,
+        begun=begun,
+    )
+
+
+def restore_point(folded: Folded, chosen: str | None) -> RestorePoint | None:
+    """The restore point of that id, or the latest one; only complete ones count."""
+    if chosen is None:
+        return points.latest(folded)
+    whole = {p.id: p for p in folded.restore_points.values() if p.status == "complete"}
+    if chosen not in whole:
+        raise InputError(f"there is no complete restore point {chosen}; {nearest(chosen, whole)}")
+    return whole[chosen]
+
+
+def region_answers(region: str | None) -> Answer:
+    """Whether EC2 of a region answers; one quick question, for a lost region keeps silent."""
+    if region is None:
+        return Answer(is_serving=False, said="its region is not known")
+    client = Clients(attempts=1, connect_seconds=2.0, read_seconds=5.0).ec2(region)
+    try:
+        with translated(client):
+            client.describe_availability_zones()
+    except RekindleError as error:
+        return Answer(is_serving=False, said=error.what)
+    return Answer(is_serving=True, said="it answers")
+
+
+def _committed(evidence: Evidence) -> Begun | None:
+    """The replay that goes on: one that has put its mark on the lost environment. Before that it changed nothing."""
+    begun, mark = evidence.ledger.begun if evidence.ledger else None, evidence.folded.superseded
+    if begun is None or mark is None:
+        return None
+    return begun if (mark.environment, mark.epoch) == (evidence.recovery, begun.epoch) else None
+
+
+def _in_force(folded: Folded) -> SupersededBy | None:
+    mark, fenced = folded.superseded, folded.fenced
+    return None if mark is None or (fenced and fenced.epoch >= mark.epoch) else mark
+
+
+def _whole_copies(clients: Clients, stores: Stores | None, point: RestorePoint) -> frozenset[str]:
+    ids = [v.copy_id for v in point.volumes if v.copy_id]
+    if stores is None or not ids:
+        return frozenset()
+    found = compute.snapshots(clients.ec2(stores.region), ids=ids)
+    return frozenset(s.snapshot_id for s in found if s.state == "completed")
+
+
+def _missing(evidence: Evidence, stores: Stores | None) -> tuple[str, ...]:
+    if stores is None:
+        return ()
+    mirror = Mirror(evidence.clients, stores.mirror_bucket, stores.region)
+    return tuple(artifact.name for artifact in mirror.missing(evidence.artifacts))
+
+
+def _key_problem(clients: Clients, stores: Stores) -> str:
+    client = clients.kms(stores.region)
+    try:
+        with translated(client):
+            state = client.describe_key(KeyId=stores.kms_key_arn)["KeyMetadata"]["KeyState"]
+    except RekindleError as error:
+        return error.what
+    return "" if state == "Enabled" else f"it is {state}"
