@@ -3,8 +3,10 @@
 Order: secrets and repositories, then packages and apps, each behind the gates of what it needs.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from rekindle.dcos import Client
 from rekindle.dcos.app_definition import normal
@@ -14,7 +16,7 @@ from rekindle.drivers.health import Gate, HealthDriver
 from rekindle.drivers.package import Initialise, PackageDriver
 from rekindle.drivers.repository import RepositoryDriver
 from rekindle.drivers.secret_file import Hosts, SecretFileDriver
-from rekindle.errors import InputError
+from rekindle.errors import CommandFailed, GateFailed, InputError
 from rekindle.inventory import Inventory
 from rekindle.packages import (
     OWNER_LABEL,
@@ -23,17 +25,25 @@ from rekindle.packages import (
     Service,
     Source,
     check,
+    secret_name,
     secret_path,
     services,
     sources,
 )
-from rekindle.packages.schema import GATE_SECONDS
+from rekindle.packages.schema import GATE_SECONDS, BarrierSpec
 from rekindle.plan import Declared, Driver, Key, State, digest
 from rekindle.secrets import Keyring, Secret
+from rekindle.transport import Result
 
 MARATHON = "marathon"  # targets of what is not a host's
 COSMOS = "cosmos"
 REPOSITORY_PREFIX = "rekindle-"  # repositories of these names are Rekindle's own
+
+
+class Commands(Protocol):
+    """What of the transport a barrier is asked through."""
+
+    def run(self, host: str, command: str | Sequence[str], *, as_root: bool = True) -> Result: ...
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ def generated(packages: Sequence[Package]) -> tuple[Generated, ...]:
 
 def secret_names(packages: Sequence[Package]) -> tuple[str, ...]:
     """Names of the secrets that `declare` needs."""
-    return tuple(sorted({secret.name for package in packages for secret in package.spec.secrets}))
+    return tuple(sorted({secret_name(p, secret) for p in packages for secret in p.spec.secrets}))
 
 
 def declare(
@@ -98,7 +108,7 @@ def declare(
         before = {d.key for d in [*files, *repository]} | _gates(package, rendered)
         declared += [*files, *repository]
         declared += [d for service in rendered[package.name] for d in _service(service, frozenset(before))]
-    values = {secret_path(p, s): secrets[s.name] for p in packages for s in p.spec.secrets}
+    values = {secret_path(p, s): secrets[secret_name(p, s)] for p in packages for s in p.spec.secrets}
     return Declaration(everything, tuple(declared), values)
 
 
@@ -131,6 +141,26 @@ def prunable(client: Client, inventory: Inventory, declared: Iterable[Declared])
     wanted = {d.key for d in declared}
     owned = [*_owned_apps(client, inventory.environment), *_owned_repositories(client)]
     return tuple(Declared(target=t, subject=s, state=None) for t, s in owned if (t, s) not in wanted)
+
+
+def barrier(client: Client, hosts: Commands, from_host: str, spec: BarrierSpec) -> dict[str, Any]:
+    """What the service says was acknowledged, asked on `from_host`; GateFailed if no task of it can say."""
+    app = client.marathon.app(f"/{spec.service}") or {}
+    problems = [] if app.get("tasks") else ["it has no task"]
+    for task in app.get("tasks", []):
+        if len(task.get("ports") or []) <= spec.port_index:
+            continue
+        url = f"http://{task['host']}:{task['ports'][spec.port_index]}{spec.path}"
+        try:
+            said = hosts.run(from_host, ["curl", "-fsS", "--max-time", "10", url], as_root=False).stdout
+            found: dict[str, Any] = json.loads(said)
+            return found
+        except (CommandFailed, ValueError) as error:
+            problems.append(f"{url}: {error}")
+    raise GateFailed(
+        f"{spec.service} does not say what it acknowledged: {'; '.join(problems)}",
+        next_step="See that the service is up, then back up again.",
+    )
 
 
 def repository_file(package: Package) -> str:
@@ -199,7 +229,11 @@ def _secret_files(
         Declared(
             target=host,
             subject=f"secret_file:{secret_path(package, spec)}",
-            state={"digest": keyring.digest(secrets[spec.name]), "mode": spec.mode, "owner": spec.owner},
+            state={
+                "digest": keyring.digest(secrets[secret_name(package, spec)]),
+                "mode": spec.mode,
+                "owner": spec.owner,
+            },
         )
         for spec in package.spec.secrets
         for host in hosts

@@ -9,6 +9,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 ACK_SECONDS = 10.0
@@ -80,8 +81,8 @@ class Book:
                 raise NotReady(f"no offsets: {error!r}") from error
         return {partition.partition: offset for partition, offset in found.items()}
 
-    def read(self) -> Iterator[tuple[int, int, bytes]]:
-        """(partition, offset, order as JSON) of every order kept when the reading began."""
+    def read(self) -> Iterator[ConsumerRecord]:
+        """A record for every order kept when the reading began; its value is the order as JSON."""
         ends = self.ends()
         consumer = self._open_consumer()
         try:
@@ -136,7 +137,7 @@ class Book:
         )
 
 
-def _until(consumer: KafkaConsumer, topic: str, ends: dict[int, int]) -> Iterator[tuple[int, int, bytes]]:
+def _until(consumer: KafkaConsumer, topic: str, ends: dict[int, int]) -> Iterator[ConsumerRecord]:
     """Every record before `ends`; NotReady if they stop coming."""
     partitions = {n: TopicPartition(topic, n) for n in ends}
     consumer.assign(list(partitions.values()))
@@ -147,7 +148,7 @@ def _until(consumer: KafkaConsumer, topic: str, ends: dict[int, int]) -> Iterato
             last_seen = time.monotonic()
             for record in found:
                 if record.offset < ends[record.partition]:
-                    yield record.partition, record.offset, record.value
+                    yield record
         if time.monotonic() - last_seen > READ_SECONDS:
             raise NotReady("orders stopped coming")
 

@@ -80,11 +80,11 @@ class Handler(BaseHTTPRequestHandler):
         self._send(HTTPStatus.OK, {"offsets": ends, "at": datetime.now(UTC).isoformat()})
 
     def _all(self) -> None:
-        self._stream(b'{"partition":%d,"offset":%d,"order":%b}\n' % record for record in self.server.book.read())
+        self._stream(_line(record) for record in self.server.book.read())
 
     def _by_id(self, asked: list[str]) -> None:
         wanted = {name for part in asked for name in part.split(",") if name}
-        orders = (json.loads(value) for _, _, value in self.server.book.read())
+        orders = (json.loads(record.value) for record in self.server.book.read())
         self._send(HTTPStatus.OK, [order for order in orders if order["id"] in wanted])
 
     def _unknown(self) -> None:
@@ -123,6 +123,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_request(self, code: object = "-", size: object = "-") -> None:
         """Says nothing for each request: errors are logged where they happen."""
+
+
+def _line(record: Any) -> bytes:
+    head = json.dumps({"id": record.key.decode(), "partition": record.partition, "offset": record.offset})
+    return b'%b,"order":%b}\n' % (head.encode()[:-1], record.value)
 
 
 def _orders_of(body: bytes) -> tuple[list[dict[str, Any]], bool]:

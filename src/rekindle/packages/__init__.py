@@ -2,7 +2,16 @@
 
 from rekindle.packages.checks import check, check_capacity
 from rekindle.packages.loading import Package, load, load_one
-from rekindle.packages.rendering import OWNER_LABEL, Service, Source, owner_of, secret_path, services, sources
+from rekindle.packages.rendering import (
+    OWNER_LABEL,
+    Service,
+    Source,
+    owner_of,
+    secret_name,
+    secret_path,
+    services,
+    sources,
+)
 from rekindle.packages.schema import BackupSpec, BarrierSpec, PackageSpec
 from rekindle.packages.universe import REPOSITORY_TYPE, Universe
 
@@ -21,6 +30,7 @@ __all__ = [
     "load",
     "load_one",
     "owner_of",
+    "secret_name",
     "secret_path",
     "services",
     "sources",

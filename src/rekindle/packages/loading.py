@@ -9,8 +9,9 @@ from typing import Any
 
 from rekindle.errors import InputError
 from rekindle.packages.merging import merged
-from rekindle.packages.schema import InstanceSpec, PackageSpec, parse, read_yaml, unknown
+from rekindle.packages.schema import InstanceSpec, PackageSpec
 from rekindle.packages.universe import Universe
+from rekindle.parsing import nearest, parse, read_yaml
 
 
 @dataclass(frozen=True)
@@ -38,21 +39,24 @@ class Package:
         return str(self.folder / "package.yaml")
 
 
-def load(root: Path, environment: str) -> tuple[Package, ...]:
-    """Every package under `root`, each after what it needs; InputError names what is wrong, and where."""
+def load(root: Path, environment: str, values: Mapping[str, Any] | None = None) -> tuple[Package, ...]:
+    """Every package under `root`, each after what it needs; InputError names what is wrong, and where.
+
+    `values` are the environment's own, which a package's values go over.
+    """
     folders = sorted(path.parent for path in root.glob("*/package.yaml"))
     if not folders:
         raise InputError("there is no package here", where=str(root))
-    packages = {folder.name: load_one(folder, environment) for folder in folders}
+    packages = {folder.name: load_one(folder, environment, values or {}) for folder in folders}
     _check_artifacts(list(packages.values()))
     return tuple(packages[name] for name in _ordered(packages))
 
 
-def load_one(folder: Path, environment: str) -> Package:
+def load_one(folder: Path, environment: str, values: Mapping[str, Any]) -> Package:
     """One package with its values for an environment."""
     spec = parse(PackageSpec, read_yaml(folder / "package.yaml"), where=str(folder / "package.yaml"))
     universe = Universe.load(folder / "universe") if spec.kind == "universe" else None
-    package = Package(folder.name, folder, spec, _values(folder, environment), universe)
+    package = Package(folder.name, folder, spec, merged(values, _values(folder, environment)), universe)
     if not package.template.exists():
         raise InputError(f"a package of kind {spec.kind} needs {package.template.name}", where=str(folder))
     return package
@@ -81,17 +85,16 @@ def _mapping(path: Path) -> dict[str, Any]:
 def _unknown_values(own: Mapping[str, Any], base: Mapping[str, Any], inside: str = "") -> Iterator[str]:
     for key, value in own.items():
         if key not in base:
-            yield unknown(key, base, inside=inside)
+            yield f"{inside}{key} is not a known value; {nearest(key, base)}"
         elif isinstance(value, Mapping) and isinstance(base[key], Mapping):
-            yield from _unknown_values(value, base[key], f"{inside}.{key}" if inside else key)
+            yield from _unknown_values(value, base[key], f"{inside}{key}.")
 
 
 def _ordered(packages: Mapping[str, Package]) -> list[str]:
     for package in packages.values():
         for need in package.spec.needs:
             if need not in packages:
-                problem = unknown(need, packages).replace("unknown key", "needs a package that is not there:")
-                raise InputError(problem, where=package.where)
+                raise InputError(f"needs: there is no package {need}; {nearest(need, packages)}", where=package.where)
     try:
         graph = {name: sorted(package.spec.needs) for name, package in packages.items()}
         return list(TopologicalSorter(graph).static_order())

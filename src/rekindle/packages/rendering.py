@@ -12,7 +12,8 @@ from rekindle.errors import InputError
 from rekindle.inventory import Host, Inventory, Role, Volume
 from rekindle.packages.loading import Package
 from rekindle.packages.merging import merged
-from rekindle.packages.schema import SECRETS_FOLDER, ArtifactSpec, InstanceSpec, SecretSpec, unknown
+from rekindle.packages.schema import SECRETS_FOLDER, ArtifactSpec, InstanceSpec, SecretSpec
+from rekindle.parsing import nearest
 
 OWNER_LABEL = "REKINDLE_OWNER"
 OWNER_OPTION = "service.owner"  # how a Universe package is told its owner, if its schema knows it
@@ -68,6 +69,11 @@ def services(package: Package, inventory: Inventory, links: Mapping[str, str]) -
         "owner": owner_of(package, inventory),
     }
     return tuple(_service(package, instance, inventory, shared) for instance in package.instances)
+
+
+def secret_name(package: Package, secret: SecretSpec) -> str:
+    """The name that the secret is set under."""
+    return f"{package.name}/{secret.name}"
 
 
 def secret_path(package: Package, secret: SecretSpec) -> str:
@@ -131,7 +137,7 @@ def _volume(package: Package, instance: InstanceSpec, inventory: Inventory) -> V
         return None
     by_name = {volume.name: volume for volume in inventory.volumes}
     if instance.volume not in by_name:
-        problem = unknown(instance.volume, by_name).replace("unknown key", "no volume is named")
+        problem = f"no volume is named {instance.volume}; {nearest(instance.volume, by_name)}"
         raise InputError(f"{instance.name}: {problem}", where=f"{package.where}, inventory of {inventory.environment}")
     return by_name[instance.volume]
 
@@ -159,7 +165,7 @@ def _text(template: str, context: Mapping[str, Any], where: str) -> str:
 
 
 def _checked_app(app: dict[str, Any], app_id: str, where: str) -> dict[str, Any]:
-    problems = [unknown(key, FIELDS) for key in app if key not in FIELDS]
+    problems = [f"{key} is not a field of an app; {nearest(key, FIELDS)}" for key in app if key not in FIELDS]
     if problems:
         raise InputError("; ".join(problems), where=where, next_step="Fields are those of Marathon's app definition.")
     return {**app, "id": app_id}

@@ -16,7 +16,7 @@ from jsonschema.exceptions import ValidationError
 from rekindle.errors import InputError
 from rekindle.packages.merging import merged
 from rekindle.packages.mustache import render
-from rekindle.packages.schema import unknown
+from rekindle.parsing import nearest
 from rekindle.plan import canonical
 
 REPOSITORY_TYPE = "application/vnd.dcos.universe.repo+json;charset=utf-8;version=v4"
@@ -129,5 +129,8 @@ def _problem(error: ValidationError) -> str:
     instance: Any = error.instance
     if error.validator == "additionalProperties" and isinstance(error.schema, Mapping):
         known = error.schema.get("properties", {})
-        return "; ".join(unknown(key, known, inside=place) for key in instance if key not in known)
+        inside = f"{place}." if place else ""
+        return "; ".join(
+            f"{inside}{key} is not a known option; {nearest(key, known)}" for key in instance if key not in known
+        )
     return f"{place or 'options'}: {error.message}"
