@@ -86,11 +86,13 @@ def tags_of(creation: Pending) -> dict[str, str]:
     return {URN_TAG: tags[URN_TAG]} if URN_TAG in tags else {k: v for k, v in tags.items() if isinstance(v, str)}
 
 
-def by_name(service: str, call: str, argument: str, read: Callable[[Any], Iterable[str]], absent: str) -> Any:
+def by_name(
+    service: str, call: str, argument: str, read: Callable[[Any], Iterable[str]], absent: str, key: str = "name"
+) -> Callable[[Lookup, Pending], Ids]:
     """Finds what has a name of its own; `argument` of `call` takes it, `absent` is the code for none."""
 
     def find(look: Lookup, creation: Pending) -> Ids:
-        name, client = creation.inputs.get("name"), look.of(service)
+        name, client = creation.inputs.get(key), look.of(service)
         if name is None:
             return []
         value = [name] if argument.endswith("s") else name
@@ -110,6 +112,37 @@ def bucket(look: Lookup, creation: Pending) -> Ids:
     name, client = str(creation.inputs.get("bucket")), look.of("s3")
     with translated(client):
         return [name] if name in {b["Name"] for b in client.list_buckets()["Buckets"]} else []
+
+
+def listener(look: Lookup, creation: Pending) -> Ids:
+    """Finds a listener by its balancer and port."""
+    client, inputs = look.of("elbv2"), creation.inputs
+    with translated(client):
+        found = client.describe_listeners(LoadBalancerArn=inputs["loadBalancerArn"])["Listeners"]
+    return [item["ListenerArn"] for item in found if item["Port"] == int(inputs["port"])]
+
+
+def route(look: Lookup, creation: Pending) -> Ids:
+    """Finds a route by its table and destination, which are its id."""
+    table, destination = creation.inputs["routeTableId"], creation.inputs["destinationCidrBlock"]
+    filters = {"route.destination-cidr-block": destination}
+    return [f"{table}_{destination}" for found in _route_tables(look, table, filters) if found]
+
+
+def route_table_association(look: Lookup, creation: Pending) -> Ids:
+    """Finds the association of a subnet with its table."""
+    table, subnet = creation.inputs["routeTableId"], creation.inputs["subnetId"]
+    found = _route_tables(look, table, {"association.subnet-id": subnet})
+    associations = [a for each in found for a in each["Associations"] if a.get("SubnetId") == subnet]
+    return [a["RouteTableAssociationId"] for a in associations]
+
+
+def _route_tables(look: Lookup, table: str, filters: Mapping[str, str]) -> Any:
+    client = look.of("ec2")
+    with translated(client):
+        return client.describe_route_tables(
+            RouteTableIds=[table], Filters=[{"Name": name, "Values": [value]} for name, value in filters.items()]
+        )["RouteTables"]
 
 
 def kms_key(look: Lookup, creation: Pending) -> Ids:
@@ -178,7 +211,16 @@ FINDERS: Mapping[str, Callable[[Lookup, Pending], Ids]] = {
         "iam", "get_instance_profile", "InstanceProfileName",
         lambda a: [a["InstanceProfile"]["InstanceProfileName"]], "NoSuchEntity",
     ),
+    "aws:ec2/keyPair:KeyPair": by_name(
+        "ec2", "describe_key_pairs", "KeyNames",
+        lambda a: (pair["KeyName"] for pair in a["KeyPairs"]), "InvalidKeyPair.NotFound", "keyName",
+    ),
+    "aws:lb/listener:Listener": listener,
+    "aws:lb/targetGroupAttachment:TargetGroupAttachment": nothing,
+    "aws:ec2/eipAssociation:EipAssociation": nothing,
+    "aws:ec2/route:Route": route,
+    "aws:ec2/routeTableAssociation:RouteTableAssociation": route_table_association,
+    "aws:iam/rolePolicy:RolePolicy": nothing,
     "aws:kms/key:Key": kms_key,
     "aws:s3/bucket:Bucket": bucket,
-    "aws:s3/bucketV2:BucketV2": bucket,
 }  # fmt: skip
