@@ -1,0 +1,16 @@
+"""Bare hosts to a cluster: roles over the inventory, in the order that must hold, behind gates."""
+
+from rekindle.bootstrap.account import ServiceAccount, service_account
+from rekindle.bootstrap.declare import declare, host_settings
+from rekindle.bootstrap.observe import Observed, drivers, observe, plan
+
+__all__ = [
+    "Observed",
+    "ServiceAccount",
+    "declare",
+    "drivers",
+    "host_settings",
+    "observe",
+    "plan",
+    "service_account",
+]

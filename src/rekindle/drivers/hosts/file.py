@@ -1,0 +1,91 @@
+"""`file:/path`: content by digest, mode, owner and group; or a path where nothing is.
+
+Plain content is named by its SHA-256. Secret content is named by a keyed digest of that, so that
+neither plans nor the journal let anyone guess it; the host itself is only ever asked for the SHA-256.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rekindle.drivers.hosts.kind import Change, Line, Wanted, named, words
+from rekindle.errors import InputError
+from rekindle.plan import State, Step
+from rekindle.transport import PutFile
+
+PLAIN, KEYED = "sha256:", "hmac-sha256:"
+
+FACTS = r"""
+fact_file() {
+  if [ -h "$1" ]; then printf 'file\t%s\tlink\t%s\n' "$1" "$(readlink "$1")"
+  elif [ -f "$1" ]; then
+    sum=$(sha256sum <"$1"); printf 'file\t%s\tfile\t%s\t%s\n' "$1" "${sum%% *}" "$(stat -c '%a	%U	%G' "$1")"
+  elif [ -e "$1" ]; then printf 'file\t%s\tother\n' "$1"
+  else printf 'file\t%s\tabsent\n' "$1"; fi
+}
+"""
+
+
+def plain_digest(content: bytes) -> str:
+    """How states name content that anyone may know."""
+    return PLAIN + hashlib.sha256(content).hexdigest()
+
+
+def keyed_digest(content: bytes, key: bytes) -> str:
+    """How states name secret content."""
+    return _keyed(hashlib.sha256(content).hexdigest(), key)
+
+
+def file_state(digest: str, *, mode: str = "0644", owner: str = "root", group: str = "root") -> State:
+    """The state of a file with that content."""
+    return {"content": digest, "mode": mode, "owner": owner, "group": group}
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """Files; `contents` holds the bytes of those to be written, by the digest in their state."""
+
+    contents: Mapping[str, bytes] = field(repr=False)
+    digest_key: bytes = field(repr=False)
+
+    def facts(self, wanted: Wanted) -> str:
+        return FACTS + "".join(words("fact_file", path) for path in wanted)
+
+    def state(self, name: str, wanted: State | None, fields: Line) -> State | None:
+        match fields:
+            case ("absent",):
+                return None
+            case ("file", sha256, mode, owner, group):
+                is_secret = str((wanted or {}).get("content", "")).startswith(KEYED)
+                digest = _keyed(sha256, self.digest_key) if is_secret else PLAIN + sha256
+                return file_state(digest, mode=f"{int(mode, 8):04o}", owner=owner, group=group)
+            case ("link", *target):
+                return {"link": target[0] if target else ""}
+            case _:
+                return {"other": True}
+
+    def change(self, steps: Sequence[Step]) -> Change:
+        gone = "".join(words("rm", "-f", "--", named(step)) for step in steps if step.after is None)
+        files = tuple(self._file(step, step.after) for step in steps if step.after is not None)
+        reload = any(file.path.startswith("/etc/systemd/system/") for file in files)
+        return Change(files=files, script=gone + ("systemctl daemon-reload\n" if reload else ""))
+
+    def _file(self, step: Step, after: State) -> PutFile:
+        if after["content"] not in self.contents:
+            raise InputError(
+                f"the content of {named(step)} is not at hand",
+                where=step.target,
+                next_step="Plan again from the release that declares it.",
+            )
+        return PutFile(
+            path=named(step),
+            content=self.contents[after["content"]],
+            mode=int(after["mode"], 8),
+            owner=after["owner"],
+            group=after["group"],
+        )
+
+
+def _keyed(sha256: str, key: bytes) -> str:
+    return KEYED + hmac.new(key, sha256.encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,90 @@
+"""`install:dcos`: DC/OS by the advanced installer; done once in a host's life (docs: installing/production).
+
+`dcos_install.sh` is not idempotent. A host is without DC/OS, or has it, or is half-installed: the
+last is said, never cleaned. An installer of an earlier run that still works is waited for.
+"""
+
+import shlex
+from collections.abc import Sequence
+
+from rekindle.drivers.hosts.kind import STAMPS, Change, Line, LongCommand, Wanted, named
+from rekindle.errors import Refused
+from rekindle.plan import State, Step
+
+INSTALL_SECONDS = 3600
+NAME = "install-dcos"  # of the transient unit
+HALF = "half_installed"
+
+# What the installer and pkgpanda leave behind, in the order in which they do.
+FACTS = rf"""
+fact_install() {{
+  is_there() {{ [ -n "$(ls -A "$1" 2>/dev/null)" ] && printf '%s ' "$2"; true; }}
+  left="$(is_there /etc/mesosphere/roles roles)$(is_there /opt/mesosphere tree)"
+  left="$left$(is_there /opt/mesosphere/active active)$(is_there /etc/systemd/system/dcos.target.wants target)"
+  if systemctl list-units --no-legend --plain 'rekindle-{NAME}-*' | grep -q ' running '; then left=running; fi
+  printf 'install\t%s\t%s\t%s\t%s\t%s\n' "$1" "$left" "$(ls /etc/mesosphere/roles 2>/dev/null | tr '\n' ' ')" \
+    "$(sed -n 's/.*"version": *"\([^"]*\)".*/\1/p' /opt/mesosphere/etc/dcos-version.json 2>/dev/null | head -n 1)" \
+    "$(cat /etc/mesosphere/setup-flags/repository-url 2>/dev/null)"
+}}
+"""
+
+RUN = """set -eu
+mkdir -p {directory}
+cd {directory}
+curl -fsSL --retry 5 --retry-connrefused --connect-timeout 20 -o dcos_install.sh {url}/dcos_install.sh
+exec bash dcos_install.sh {role}
+"""
+
+
+class InstallKind:
+    """DC/OS on a host."""
+
+    def facts(self, wanted: Wanted) -> str:
+        return FACTS + "".join(f"fact_install {shlex.quote(name)}\n" for name in wanted)
+
+    def state(self, name: str, wanted: State | None, fields: Line) -> State | None:
+        left, roles, version, url = (*fields, "", "", "", "")[:4]
+        match left.split():
+            case [] | ["running"]:
+                return None
+            case ["roles", "tree", "active", "target"]:
+                seen = _as_precise_as(wanted, version.strip())
+                return {"role": roles.strip(), "version": seen, "bootstrap_url": url.strip()}
+            case found:
+                return {HALF: " ".join(found)}
+
+    def change(self, steps: Sequence[Step]) -> Change:
+        step = steps[0]
+        if step.before is not None or step.after is None:
+            raise self._refusal(step)
+        run = RUN.format(
+            directory=f"{STAMPS}/install",
+            url=shlex.quote(step.after["bootstrap_url"]),
+            role=shlex.quote(step.after["role"]),
+        )
+        return Change(afterwards=(LongCommand(name=NAME, run=run, timeout=INSTALL_SECONDS),))
+
+    def _refusal(self, step: Step) -> Refused:
+        before = step.before or {}
+        if HALF in before:
+            return Refused(
+                f"DC/OS is half-installed (found: {before[HALF]})",
+                where=step.target,
+                next_step="Re-image the host: taint or replace its instance with Pulumi, then bootstrap again. "
+                "`journalctl -u 'rekindle-install-*' -u dcos-setup` there says how far it came.",
+            )
+        return Refused(
+            f"{named(step)} is installed as {_brief(before)}, wanted is {_brief(step.after or {})}",
+            where=step.target,
+            next_step="A host is installed once: re-image it for another role, upgrade DC/OS by its own procedure.",
+        )
+
+
+def _as_precise_as(wanted: State | None, version: str) -> str:
+    """2.1.4 is the wanted 2.1."""
+    asked = str((wanted or {}).get("version", ""))
+    return asked if asked and version.startswith(f"{asked}.") else version
+
+
+def _brief(state: State) -> str:
+    return " ".join(f"{key}={value}" for key, value in sorted(state.items())) or "absent"

@@ -1,0 +1,36 @@
+"""`sysctl:name`: a kernel setting as it is now, and as it will be after a boot."""
+
+from collections.abc import Sequence
+
+from rekindle.drivers.hosts.kind import Change, Line, Wanted, named, words
+from rekindle.plan import State, Step
+
+FACTS = r"""
+fact_sysctl() {
+  printf 'sysctl\t%s\t%s\t%s\n' "$1" "$(cat "/proc/sys/$(echo "$1" | tr . /)" 2>/dev/null | tr -s '\t ' ' ')" \
+    "$(sed -n 's/^[^=]*= *//p' "/etc/sysctl.d/90-rekindle-$1.conf" 2>/dev/null)"
+}
+"""
+
+
+class SysctlKind:
+    """Kernel settings, each in a file of its own under /etc/sysctl.d."""
+
+    def facts(self, wanted: Wanted) -> str:
+        return FACTS + "".join(words("fact_sysctl", name) for name in wanted)
+
+    def state(self, name: str, wanted: State | None, fields: Line) -> State | None:
+        live, boot = (*fields, "", "")[:2]
+        if wanted is None and not boot:
+            return None
+        return {"live": live, "boot": boot}
+
+    def change(self, steps: Sequence[Step]) -> Change:
+        return Change(script="".join(self._script(named(step), step.after) for step in steps))
+
+    def _script(self, name: str, after: State | None) -> str:
+        path = f"/etc/sysctl.d/90-rekindle-{name}.conf"
+        if after is None:
+            return words("rm", "-f", path)
+        setting = words("printf", "%s = %s\\n", name, after["boot"]).rstrip()
+        return f"mkdir -p /etc/sysctl.d\n{setting} >{path}\n" + words("sysctl", "-q", "-w", f"{name}={after['live']}")

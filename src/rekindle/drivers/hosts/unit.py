@@ -1,0 +1,51 @@
+"""`unit:name`: a systemd unit, enabled and running with its present configuration; or off.
+
+A unit that watches files has `inputs`, the digest of those files; a stamp on the host says with
+which inputs it was last started.
+"""
+
+from collections.abc import Sequence
+
+from rekindle.drivers.hosts.kind import STAMPS, Change, Line, Wanted, named, words
+from rekindle.plan import State, Step
+
+FACTS = rf"""
+fact_unit() {{
+  printf 'unit\t%s\t%s\t%s\t%s\n' "$1" "$(systemctl is-enabled "$1" 2>/dev/null)" \
+    "$(systemctl is-active "$1" 2>/dev/null)" "$(cat "{STAMPS}/units/$1" 2>/dev/null)"
+}}
+"""
+
+ENABLED = frozenset({"enabled", "enabled-runtime"})
+NEEDS_NO_ENABLING = frozenset({"static", "alias", "indirect", "generated", "linked"})
+
+
+class UnitKind:
+    """Units of systemd; None says off: neither enabled nor running, or not there at all."""
+
+    def facts(self, wanted: Wanted) -> str:
+        return FACTS + "".join(words("fact_unit", name) for name in wanted)
+
+    def state(self, name: str, wanted: State | None, fields: Line) -> State | None:
+        enabled, active, stamp = (*fields, "", "", "")[:3]
+        is_active = active in ("active", "activating", "reloading")
+        if not is_active and enabled not in ENABLED:
+            return None
+        state = {"enabled": enabled in ENABLED | NEEDS_NO_ENABLING, "active": active == "active"}
+        return {**state, "inputs": stamp} if "inputs" in (wanted or {}) else state
+
+    def change(self, steps: Sequence[Step]) -> Change:
+        return Change(script="".join(self._script(named(step), step.after) for step in steps))
+
+    def _script(self, name: str, after: State | None) -> str:
+        if after is None:
+            return words("systemctl", "disable", "--now", name)
+        enable = f"case $(systemctl is-enabled {name} 2>/dev/null || true) in\n" + (
+            f"  {'|'.join(sorted(NEEDS_NO_ENABLING))}) ;;\n  *) {words('systemctl', 'enable', name).strip()} ;;\nesac\n"
+        )
+        return enable + words("systemctl", "restart", name) + self._stamp(name, after)
+
+    def _stamp(self, name: str, after: State) -> str:
+        if "inputs" not in after:
+            return ""
+        return f"mkdir -p {STAMPS}/units\n{words('printf', '%s', after['inputs']).rstrip()} >{STAMPS}/units/{name}\n"
