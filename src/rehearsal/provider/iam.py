@@ -7,7 +7,7 @@ from rehearsal.provider.values import Properties
 
 
 class Role(Resource):
-    token = "aws:iam/role:Role"
+    kind = "aws:iam/role:Role"
     handles = frozenset({"name", "assumeRolePolicy", "description", "tags"})
     needs = frozenset({"name"})
     replaces = frozenset({"name"})
@@ -32,9 +32,7 @@ class Role(Resource):
         role = aws.iam.get_role(RoleName=id)["Role"]
         return {
             "name": role["RoleName"],
-            "assumeRolePolicy": same_document(
-                known.get("assumeRolePolicy"), role["AssumeRolePolicyDocument"]
-            ),
+            "assumeRolePolicy": same_document(known.get("assumeRolePolicy"), role["AssumeRolePolicyDocument"]),
             "description": role.get("Description"),
             "tags": tag_map(role.get("Tags")),
             "arn": role["Arn"],
@@ -48,15 +46,13 @@ class Role(Resource):
 class RolePolicy(Resource):
     """A policy inside a role; its id is `<role>:<policy>`."""
 
-    token = "aws:iam/rolePolicy:RolePolicy"
+    kind = "aws:iam/rolePolicy:RolePolicy"
     handles = frozenset({"name", "role", "policy"})
     needs = frozenset({"name"})
     replaces = frozenset({"name", "role"})
 
     def create(self, aws: Aws, want: Properties) -> str:
-        aws.iam.put_role_policy(
-            RoleName=want["role"], PolicyName=want["name"], PolicyDocument=want["policy"]
-        )
+        aws.iam.put_role_policy(RoleName=want["role"], PolicyName=want["name"], PolicyDocument=want["policy"])
         return f"{want['role']}:{want['name']}"
 
     def update(self, aws: Aws, id: str, old: Properties, new: Properties) -> None:
@@ -74,7 +70,7 @@ class RolePolicy(Resource):
 
 
 class InstanceProfile(Resource):
-    token = "aws:iam/instanceProfile:InstanceProfile"
+    kind = "aws:iam/instanceProfile:InstanceProfile"
     handles = frozenset({"name", "role", "tags"})
     needs = frozenset({"name", "role"})
     replaces = frozenset({"name"})

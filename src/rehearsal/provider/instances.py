@@ -9,7 +9,7 @@ from rehearsal.provider.values import Properties
 
 
 class KeyPair(Ec2Resource):
-    token = "aws:ec2/keyPair:KeyPair"
+    kind = "aws:ec2/keyPair:KeyPair"
     tag_type = "key-pair"
     handles = frozenset({"keyName", "publicKey", "tags"})
     needs = frozenset({"keyName"})
@@ -41,7 +41,7 @@ class KeyPair(Ec2Resource):
 
 
 class Instance(Ec2Resource):
-    token = "aws:ec2/instance:Instance"
+    kind = "aws:ec2/instance:Instance"
     tag_type = "instance"
     handles = frozenset(
         {

@@ -7,7 +7,7 @@ from rehearsal.provider.values import Properties
 
 
 class Key(Resource):
-    token = "aws:kms/key:Key"
+    kind = "aws:kms/key:Key"
     handles = frozenset({"description", "deletionWindowInDays", "enableKeyRotation", "policy", "tags"})
 
     def create(self, aws: Aws, want: Properties) -> str:
@@ -56,7 +56,7 @@ class Key(Resource):
 
 
 class Alias(Resource):
-    token = "aws:kms/alias:Alias"
+    kind = "aws:kms/alias:Alias"
     handles = frozenset({"name", "targetKeyId"})
     needs = frozenset({"name"})
     replaces = frozenset({"name"})

@@ -22,7 +22,7 @@ class _Tagged(Resource):
 
 
 class LoadBalancer(_Tagged):
-    token = "aws:lb/loadBalancer:LoadBalancer"
+    kind = "aws:lb/loadBalancer:LoadBalancer"
     handles = frozenset(
         {
             "name",
@@ -85,9 +85,7 @@ class LoadBalancer(_Tagged):
 
     def _set_cross_zone(self, aws: Aws, id: str, want: Properties) -> None:
         value = "true" if want.get("enableCrossZoneLoadBalancing") else "false"
-        aws.elb.modify_load_balancer_attributes(
-            LoadBalancerArn=id, Attributes=[{"Key": _CROSS_ZONE, "Value": value}]
-        )
+        aws.elb.modify_load_balancer_attributes(LoadBalancerArn=id, Attributes=[{"Key": _CROSS_ZONE, "Value": value}])
 
     def _state(self, aws: Aws, id: str) -> str:
         balancer = aws.elb.describe_load_balancers(LoadBalancerArns=[id])["LoadBalancers"][0]
@@ -95,7 +93,7 @@ class LoadBalancer(_Tagged):
 
 
 class TargetGroup(_Tagged):
-    token = "aws:lb/targetGroup:TargetGroup"
+    kind = "aws:lb/targetGroup:TargetGroup"
     handles = frozenset(
         {"name", "port", "protocol", "targetType", "vpcId", "healthCheck", "deregistrationDelay", "tags"}
     )
@@ -153,7 +151,7 @@ class TargetGroup(_Tagged):
 class TargetGroupAttachment(Resource):
     """One target; its id is `<target group>|<target>|<port>`."""
 
-    token = "aws:lb/targetGroupAttachment:TargetGroupAttachment"
+    kind = "aws:lb/targetGroupAttachment:TargetGroupAttachment"
     handles = frozenset({"targetGroupArn", "targetId", "port"})
     replaces = handles
 
@@ -173,7 +171,7 @@ class TargetGroupAttachment(Resource):
 
 
 class Listener(_Tagged):
-    token = "aws:lb/listener:Listener"
+    kind = "aws:lb/listener:Listener"
     handles = frozenset({"loadBalancerArn", "port", "protocol", "defaultActions", "tags"})
     needs = frozenset({"port", "protocol"})
     replaces = frozenset({"loadBalancerArn"})

@@ -27,7 +27,7 @@ class Ec2Resource(Resource):
 
     def modify(self, aws: Aws, id: str, new: Properties, changed: frozenset[str]) -> None:
         """Carries out changes of other inputs than tags."""
-        raise NotImplementedError(f"{self.token}: {', '.join(sorted(changed))} cannot be changed here")
+        raise NotImplementedError(f"{self.kind}: {', '.join(sorted(changed))} cannot be changed here")
 
 
 def retag(aws: Aws, id: str, old: dict[str, str], new: dict[str, str]) -> None:
@@ -39,7 +39,7 @@ def retag(aws: Aws, id: str, old: dict[str, str], new: dict[str, str]) -> None:
 
 
 class Vpc(Ec2Resource):
-    token = "aws:ec2/vpc:Vpc"
+    kind = "aws:ec2/vpc:Vpc"
     tag_type = "vpc"
     handles = frozenset({"cidrBlock", "enableDnsHostnames", "enableDnsSupport", "tags"})
     needs = frozenset({"cidrBlock"})
@@ -77,7 +77,7 @@ class Vpc(Ec2Resource):
 
 
 class Subnet(Ec2Resource):
-    token = "aws:ec2/subnet:Subnet"
+    kind = "aws:ec2/subnet:Subnet"
     tag_type = "subnet"
     handles = frozenset({"vpcId", "availabilityZone", "cidrBlock", "mapPublicIpOnLaunch", "tags"})
     needs = frozenset({"cidrBlock", "availabilityZone"})
@@ -116,7 +116,7 @@ class Subnet(Ec2Resource):
 
 
 class InternetGateway(Ec2Resource):
-    token = "aws:ec2/internetGateway:InternetGateway"
+    kind = "aws:ec2/internetGateway:InternetGateway"
     tag_type = "internet-gateway"
     handles = frozenset({"vpcId", "tags"})
     needs = frozenset({"vpcId"})
@@ -140,7 +140,7 @@ class InternetGateway(Ec2Resource):
 
 
 class Eip(Ec2Resource):
-    token = "aws:ec2/eip:Eip"
+    kind = "aws:ec2/eip:Eip"
     tag_type = "elastic-ip"
     handles = frozenset({"domain", "tags"})
     replaces = frozenset({"domain"})
@@ -163,7 +163,7 @@ class Eip(Ec2Resource):
 
 
 class EipAssociation(Resource):
-    token = "aws:ec2/eipAssociation:EipAssociation"
+    kind = "aws:ec2/eipAssociation:EipAssociation"
     handles = frozenset({"allocationId", "instanceId"})
     needs = handles
     replaces = handles
@@ -189,7 +189,7 @@ class EipAssociation(Resource):
 
 
 class NatGateway(Ec2Resource):
-    token = "aws:ec2/natGateway:NatGateway"
+    kind = "aws:ec2/natGateway:NatGateway"
     tag_type = "natgateway"
     handles = frozenset({"allocationId", "subnetId", "connectivityType", "tags"})
     needs = frozenset({"allocationId", "subnetId"})
@@ -231,7 +231,7 @@ class NatGateway(Ec2Resource):
 
 
 class RouteTable(Ec2Resource):
-    token = "aws:ec2/routeTable:RouteTable"
+    kind = "aws:ec2/routeTable:RouteTable"
     tag_type = "route-table"
     handles = frozenset({"vpcId", "tags"})
     replaces = frozenset({"vpcId"})
@@ -251,7 +251,7 @@ class RouteTable(Ec2Resource):
 class Route(Resource):
     """A route; its id is `<table>_<destination>`."""
 
-    token = "aws:ec2/route:Route"
+    kind = "aws:ec2/route:Route"
     handles = frozenset({"routeTableId", "destinationCidrBlock", "gatewayId", "natGatewayId"})
     needs = frozenset({"destinationCidrBlock"})
     replaces = frozenset({"routeTableId", "destinationCidrBlock"})
@@ -288,7 +288,7 @@ class Route(Resource):
 
 
 class RouteTableAssociation(Resource):
-    token = "aws:ec2/routeTableAssociation:RouteTableAssociation"
+    kind = "aws:ec2/routeTableAssociation:RouteTableAssociation"
     handles = frozenset({"routeTableId", "subnetId"})
     needs = frozenset({"subnetId"})
     replaces = frozenset({"subnetId", "routeTableId"})
@@ -310,7 +310,7 @@ class RouteTableAssociation(Resource):
 
 
 class VpcEndpoint(Ec2Resource):
-    token = "aws:ec2/vpcEndpoint:VpcEndpoint"
+    kind = "aws:ec2/vpcEndpoint:VpcEndpoint"
     tag_type = "vpc-endpoint"
     handles = frozenset({"vpcId", "serviceName", "vpcEndpointType", "routeTableIds", "policy", "tags"})
     needs = frozenset({"serviceName"})

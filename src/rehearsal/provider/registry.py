@@ -16,8 +16,8 @@ from rehearsal.provider import (
 from rehearsal.provider.resource import Resource
 
 TYPES: Final[dict[str, Resource]] = {
-    kind.token: kind()
-    for kind in (
+    each.kind: each()
+    for each in (
         iam.InstanceProfile,
         iam.Role,
         iam.RolePolicy,

@@ -20,7 +20,7 @@ class Resource(ABC):
     them optional. A change of one in `replaces` (dots reach inside) makes another resource.
     """
 
-    token: ClassVar[str]
+    kind: ClassVar[str]
     handles: ClassVar[frozenset[str]]
     needs: ClassVar[frozenset[str]] = frozenset()
     replaces: ClassVar[frozenset[str]] = frozenset()
@@ -39,7 +39,7 @@ class Resource(ABC):
 
     def update(self, aws: Aws, id: str, old: Properties, new: Properties) -> None:
         """Makes it as the new inputs say; only for changes that need no replacement."""
-        raise NotImplementedError(f"{self.token}: no update in place is known here")
+        raise NotImplementedError(f"{self.kind}: no update in place is known here")
 
     @abstractmethod
     def delete(self, aws: Aws, id: str, state: Properties) -> None:
@@ -47,7 +47,7 @@ class Resource(ABC):
 
     def faults(self, inputs: Properties) -> Iterator[Fault]:
         """What pulumi-aws, AWS or this provider would refuse in the inputs."""
-        signature = signatures.of_token(self.token)
+        signature = signatures.of_token(self.kind)
         yield from signatures.faults(signature, inputs)
         for name in sorted(signature.names & set(inputs) - self.handles - {"region"}):
             yield Fault(path=name, reason="is not built in the rehearsal's provider")
@@ -56,7 +56,7 @@ class Resource(ABC):
 
     def is_regional(self) -> bool:
         """Whether the type takes a region, and so lives in one."""
-        return "region" in signatures.of_token(self.token).names
+        return "region" in signatures.of_token(self.kind).names
 
     def changed(self, old: Properties, new: Properties) -> frozenset[str]:
         """The inputs that differ, and, as dotted names, the parts of structures that differ."""

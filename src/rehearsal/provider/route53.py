@@ -22,7 +22,7 @@ def _tags(aws: Aws, kind: str, id: str) -> dict[str, str]:
 
 
 class Zone(Resource):
-    token = "aws:route53/zone:Zone"
+    kind = "aws:route53/zone:Zone"
     handles = frozenset({"name", "comment", "forceDestroy", "tags"})
     needs = frozenset({"name"})
     replaces = frozenset({"name"})
@@ -60,7 +60,7 @@ class Zone(Resource):
 
 
 class HealthCheck(Resource):
-    token = "aws:route53/healthCheck:HealthCheck"
+    kind = "aws:route53/healthCheck:HealthCheck"
     handles = frozenset(
         {
             "type",
@@ -117,7 +117,7 @@ _CHECK = {
 class Record(Resource):
     """One record set; its id is `<zone>_<name>_<type>[_<set identifier>]`."""
 
-    token = "aws:route53/record:Record"
+    kind = "aws:route53/record:Record"
     handles = frozenset(
         {
             "zoneId",
@@ -153,9 +153,9 @@ class Record(Resource):
             self._change(aws, "DELETE", zone, found)
 
     def _find(self, aws: Aws, zone: str, name: str, type_: str, identifier: str | None) -> dict[str, Any] | None:
-        sets = aws.route53.list_resource_record_sets(
-            HostedZoneId=zone, StartRecordName=name, StartRecordType=type_
-        )["ResourceRecordSets"]
+        sets = aws.route53.list_resource_record_sets(HostedZoneId=zone, StartRecordName=name, StartRecordType=type_)[
+            "ResourceRecordSets"
+        ]
         for item in sets:
             named = item["Name"].rstrip(".") == name.rstrip(".") and item["Type"] == type_
             if named and item.get("SetIdentifier") == identifier:

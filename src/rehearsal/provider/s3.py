@@ -9,7 +9,7 @@ from rehearsal.provider.values import Properties
 
 
 class Bucket(Resource):
-    token = "aws:s3/bucket:Bucket"
+    kind = "aws:s3/bucket:Bucket"
     handles = frozenset({"bucket", "objectLockEnabled", "forceDestroy", "tags"})
     needs = frozenset({"bucket"})
     replaces = frozenset({"bucket", "objectLockEnabled"})
@@ -45,7 +45,7 @@ class Bucket(Resource):
 
 
 class BucketVersioning(Resource):
-    token = "aws:s3/bucketVersioning:BucketVersioning"
+    kind = "aws:s3/bucketVersioning:BucketVersioning"
     handles = frozenset({"bucket", "versioningConfiguration"})
     replaces = frozenset({"bucket"})
 
@@ -66,10 +66,8 @@ class BucketVersioning(Resource):
 
 
 class BucketPublicAccessBlock(Resource):
-    token = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
-    handles = frozenset(
-        {"bucket", "blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"}
-    )
+    kind = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
+    handles = frozenset({"bucket", "blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"})
     replaces = frozenset({"bucket"})
     _flags = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
 
@@ -90,17 +88,13 @@ class BucketPublicAccessBlock(Resource):
 
 
 class BucketEncryption(Resource):
-    token = (
-        "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
-    )
+    kind = "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
     handles = frozenset({"bucket", "rules"})
     replaces = frozenset({"bucket"})
 
     def create(self, aws: Aws, want: Properties) -> str:
         rules = [_encryption(rule) for rule in want["rules"]]
-        aws.s3.put_bucket_encryption(
-            Bucket=want["bucket"], ServerSideEncryptionConfiguration={"Rules": rules}
-        )
+        aws.s3.put_bucket_encryption(Bucket=want["bucket"], ServerSideEncryptionConfiguration={"Rules": rules})
         return str(want["bucket"])
 
     def update(self, aws: Aws, id: str, old: Properties, new: Properties) -> None:
@@ -115,7 +109,7 @@ class BucketEncryption(Resource):
 
 
 class BucketPolicy(Resource):
-    token = "aws:s3/bucketPolicy:BucketPolicy"
+    kind = "aws:s3/bucketPolicy:BucketPolicy"
     handles = frozenset({"bucket", "policy"})
     replaces = frozenset({"bucket"})
 

@@ -13,7 +13,7 @@ _EVERYTHING = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
 class SecurityGroup(Ec2Resource):
     """A group; as pulumi-aws does, it takes away the rule AWS adds that lets everything out."""
 
-    token = "aws:ec2/securityGroup:SecurityGroup"
+    kind = "aws:ec2/securityGroup:SecurityGroup"
     tag_type = "security-group"
     handles = frozenset({"name", "description", "vpcId", "tags", "revokeRulesOnDelete"})
     needs = frozenset({"name", "vpcId"})
@@ -101,13 +101,13 @@ class _Rule(Ec2Resource):
 
 
 class SecurityGroupIngressRule(_Rule):
-    token = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+    kind = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
     authorize = "authorize_security_group_ingress"
     revoke = "revoke_security_group_ingress"
 
 
 class SecurityGroupEgressRule(_Rule):
-    token = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
+    kind = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
     authorize = "authorize_security_group_egress"
     revoke = "revoke_security_group_egress"
 

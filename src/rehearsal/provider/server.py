@@ -137,7 +137,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
 
 def _resource(request: Any, context: Any) -> Resource:
-    token = request.type or request.urn.split("::")[2].split("$")[-1]
+    kind = request.type or request.urn.split("::")[2].split("$")[-1]
     found = TYPES.get(token)
     if found is None:
         _refuse(context, f"{token} is not built in the rehearsal's provider")
@@ -168,8 +168,7 @@ def _difference(changed: set[str], replaced: frozenset[str]) -> Any:
         replaces=sorted(tops),
         hasDetailedDiff=True,
         detailedDiff={
-            name: kinds(kind=kinds.UPDATE_REPLACE if name in tops else kinds.UPDATE, inputDiff=True)
-            for name in changed
+            name: kinds(kind=kinds.UPDATE_REPLACE if name in tops else kinds.UPDATE, inputDiff=True) for name in changed
         },
     )
 

@@ -48,9 +48,7 @@ def aligned(wanted: Any, observed: Any) -> Any:
 
 
 def _same_members(left: list[Any], right: list[Any]) -> bool:
-    return len(left) == len(right) and all(
-        any(aligned(item, other) == item for other in right) for item in left
-    )
+    return len(left) == len(right) and all(any(aligned(item, other) == item for other in right) for item in left)
 
 
 def _plain(value: Any) -> Any:

@@ -20,7 +20,7 @@ _NAMES = {
 
 
 class Volume(Ec2Resource):
-    token = "aws:ebs/volume:Volume"
+    kind = "aws:ebs/volume:Volume"
     tag_type = "volume"
     handles = frozenset({*_NAMES, "tags"})
     replaces = frozenset({"availabilityZone", "encrypted", "kmsKeyId", "snapshotId"})

@@ -1,7 +1,8 @@
 """The settings of an environment, parsed once; its addresses, placement and table of flows as pure functions."""
 
-from rekindle.environment.addresses import Subnet, master_address, subnets
+from rekindle.environment.addresses import Subnet, bootstrap_address, master_address, subnets
 from rekindle.environment.flows import FLOWS, Flow, Origin, flows_into
+from rekindle.environment.foundation import Foundation, PublicName, own_name, parse_foundation, switch_key
 from rekindle.environment.placement import Placed, placed_hosts
 from rekindle.environment.settings import Environment, Pool, VolumeSettings, load, parse
 
@@ -9,15 +10,21 @@ __all__ = [
     "FLOWS",
     "Environment",
     "Flow",
+    "Foundation",
     "Origin",
     "Placed",
     "Pool",
+    "PublicName",
     "Subnet",
     "VolumeSettings",
+    "bootstrap_address",
     "flows_into",
     "load",
     "master_address",
+    "own_name",
     "parse",
+    "parse_foundation",
     "placed_hosts",
     "subnets",
+    "switch_key",
 ]

@@ -10,6 +10,7 @@ Zone: TypeAlias = Literal["public", "private", "admin"]
 SHARES = 16  # three zones over at most four azs, and room for a fourth zone; a share keeps its place for ever
 AZ_SHARES = 4
 RESERVED = 4  # addresses that AWS keeps at the start of each subnet (network, router, DNS, future)
+BOOTSTRAP = 9  # host number of the bootstrap host: masters know it by its address
 FIRST_MASTER = 10  # host number of the first master in its subnet, clear of what AWS hands out first
 
 
@@ -42,3 +43,8 @@ def subnets(network: IPv4Network, azs: Sequence[str]) -> tuple[Subnet, ...]:
 def master_address(subnet: Subnet, number: int) -> IPv4Address:
     """The fixed address of the number-th master (from 1) that stands in this admin subnet."""
     return subnet.cidr[FIRST_MASTER + number - 1]
+
+
+def bootstrap_address(subnet: Subnet) -> IPv4Address:
+    """The fixed address of the bootstrap host in this admin subnet."""
+    return subnet.cidr[BOOTSTRAP]

@@ -1,0 +1,1 @@
+"""A component for each concern of an environment and of the foundation."""
