@@ -1,0 +1,110 @@
+"""Logins renew themselves, safe calls are repeated, and errors say what failed without a token."""
+
+import httpx
+import pytest
+from fake_cluster import PEM, FakeCluster
+
+from rekindle.dcos import ApiError, Credentials, LoginFailed
+from rekindle.errors import InputError, Unreachable
+from rekindle.secrets import Secret
+
+APPS = "/service/marathon/v2/apps"
+UNAVAILABLE = httpx.Response(503, text="no leader")
+NOT_ROUTED = httpx.Response(404, html="404 Not Found: service not found.")
+
+
+def test_one_login_serves_many_requests(cluster: FakeCluster) -> None:
+    session = cluster.session()
+    session.get(APPS)
+    session.get(APPS)
+    assert cluster.logins == 1
+
+
+def test_an_expired_token_is_renewed_before_it_is_refused(cluster: FakeCluster) -> None:
+    session = cluster.session()
+    session.get(APPS)
+    cluster.now += 432_000 - 30
+    session.get(APPS)
+    assert cluster.logins == 2
+    assert cluster.log.count(f"GET {APPS}") == 2
+
+
+def test_a_refused_token_is_renewed_once(cluster: FakeCluster) -> None:
+    session = cluster.session()
+    session.get(APPS)
+    cluster.revoked.add(session._token)
+    session.get(APPS)
+    assert cluster.logins == 2
+
+
+def test_a_wrong_key_is_named_and_no_token_is_shown(cluster: FakeCluster) -> None:
+    wrong = Credentials("somebody", Secret(PEM))
+    with pytest.raises(LoginFailed) as caught:
+        cluster.session(wrong).get(APPS)
+    assert "somebody" in str(caught.value)
+    assert "eyJ" not in str(caught.value)
+
+
+def test_a_key_that_is_none_is_an_input_error(cluster: FakeCluster) -> None:
+    with pytest.raises(InputError, match="not an RSA key"):
+        cluster.session(Credentials("rekindle", Secret("nonsense"))).get(APPS)
+
+
+@pytest.mark.parametrize("answer", [UNAVAILABLE, NOT_ROUTED, httpx.Response(502)])
+def test_a_service_that_is_not_there_yet_is_waited_for(cluster: FakeCluster, answer: httpx.Response) -> None:
+    cluster.failing = [answer] * 3
+    assert cluster.session().get(APPS) == {"apps": []}
+
+
+def test_waiting_has_an_end(cluster: FakeCluster) -> None:
+    cluster.failing = [UNAVAILABLE] * 1000
+    with pytest.raises(ApiError, match="503"):
+        cluster.session().get(APPS)
+    assert cluster.now < 1_000_060
+
+
+def test_a_call_that_may_not_be_made_twice_is_not(cluster: FakeCluster) -> None:
+    cluster.failing = [UNAVAILABLE]
+    with pytest.raises(ApiError, match="503"):
+        cluster.session().request("POST", "/package/install", json={})
+    assert cluster.log.count("POST /package/install") == 1
+
+
+def test_a_service_that_admin_router_does_not_know_is_a_safe_retry_even_for_post(cluster: FakeCluster) -> None:
+    cluster.failing = [NOT_ROUTED]
+    with pytest.raises(ApiError, match="400"):
+        cluster.session().request("POST", "/package/repository/list", json={})
+    assert cluster.log.count("POST /package/repository/list") == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (
+            httpx.Response(
+                422, json={"message": "Object is not valid", "details": [{"path": "/cpus", "errors": ["must be > 0"]}]}
+            ),
+            "answered 422: Object is not valid /cpus: must be > 0",
+        ),
+        (httpx.Response(400, json={"type": "JsonSchemaMismatch", "message": "Options"}), "answered 400: Options"),
+        (
+            httpx.Response(400, json={"description": "The user", "code": "ERR_UNKNOWN_USER_ID"}),
+            "answered 400: The user",
+        ),
+        (httpx.Response(500, html="<html>many lines</html>"), "answered 500: Internal Server Error"),
+    ],
+)
+def test_an_error_says_method_path_status_and_message(cluster: FakeCluster, answer: httpx.Response, said: str) -> None:
+    cluster.failing = [answer]
+    with pytest.raises(ApiError) as caught:
+        cluster.session().get(APPS)
+    assert f"GET {APPS} was {said}" in str(caught.value)
+
+
+def test_no_answer_at_all_is_unreachable(cluster: FakeCluster) -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    cluster.answer = refuse  # type: ignore[method-assign]
+    with pytest.raises(Unreachable, match="got no answer"):
+        cluster.session().get(APPS)
