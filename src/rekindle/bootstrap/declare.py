@@ -4,17 +4,20 @@ The bootstrap host serves first; masters install together and are up when their 
 only then (DC/OS docs, installing/production/deploying-dcos/installation).
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rekindle.environment.settings import Environment
 from rekindle.inventory import AGENTS, Inventory, Role
+
 from rekindle.parsing import parse
 from rekindle.plan import Declared, Key
 from rekindle.roles import DcosSettings, HostSettings, Rendered, Roles, Variables, config_yaml, render
 from rekindle.roles.genconf import bootstrap_url
 
+INSTALL = "install:dcos"
 HOSTS_VALUE = "hosts"  # under `values` of an environment: what its machines are, where not the default
 
 
@@ -53,30 +56,47 @@ def declare(
     return replace(rendered, declared=_ordered(inventory, rendered.declared))
 
 
+@dataclass(frozen=True)
+class _Order:
+    """What needs what, from the roles of hosts and the kinds of subjects."""
+
+    own: Mapping[str, frozenset[Key]]  # by host: all that is neither an installation nor a gate
+    installed: frozenset[Key]
+    gates: Mapping[Role, frozenset[Key]]  # those that wait for no other role
+
+    def needs(self, declared: Declared, role: Role) -> frozenset[Key]:
+        match _kind(declared):
+            case "install":
+                return self.own[declared.target] | self._before(role)
+            case "gate":
+                after = frozenset(key for name in (declared.state or {})["after"] for key in self.gates[Role(name)])
+                return self.own[declared.target] | (self.installed & {(declared.target, INSTALL)}) | after
+            case _:
+                return frozenset()
+
+    def _before(self, role: Role) -> frozenset[Key]:
+        if role in AGENTS:
+            return self.gates[Role.MASTER]
+        return self.gates[Role.BOOTSTRAP] if role is Role.MASTER else frozenset()
+
+
 def _ordered(inventory: Inventory, declared: tuple[Declared, ...]) -> tuple[Declared, ...]:
     """Each with its needs: an installation after all else on its host and after the gates before it."""
     role_of = {host.name: host.role for host in inventory.hosts}
-    keys = [d.key for d in declared]
-
-    def gates(role: Role) -> frozenset[Key]:
-        return frozenset(key for key in keys if _kind(key) == "gate" and role_of[key[0]] is role)
-
-    before = {Role.MASTER: gates(Role.BOOTSTRAP), **dict.fromkeys(AGENTS, gates(Role.MASTER))}
-    return tuple(replace(d, needs=_needs(d, keys, before.get(role_of[d.target], frozenset()))) for d in declared)
-
-
-def _needs(declared: Declared, keys: list[Key], before: frozenset[Key]) -> frozenset[Key]:
-    def on_host(wanted: Callable[[str], bool]) -> frozenset[Key]:
-        return frozenset(key for key in keys if key[0] == declared.target and wanted(_kind(key)))
-
-    match _kind(declared.key):
-        case "install":
-            return before | on_host(lambda kind: kind not in ("install", "gate"))
-        case "gate":
-            return on_host(lambda kind: kind != "gate")
-        case _:
-            return frozenset()
+    own: dict[str, set[Key]] = defaultdict(set)
+    gates: dict[Role, set[Key]] = defaultdict(set)
+    for d in declared:
+        if _kind(d) == "gate" and not (d.state or {})["after"]:
+            gates[role_of[d.target]].add(d.key)
+        elif _kind(d) not in ("install", "gate"):
+            own[d.target].add(d.key)
+    order = _Order(
+        own={host: frozenset(keys) for host, keys in own.items()},
+        installed=frozenset(d.key for d in declared if d.subject == INSTALL),
+        gates={role: frozenset(gates[role]) for role in Role},
+    )
+    return tuple(replace(d, needs=order.needs(d, role_of[d.target])) for d in declared)
 
 
-def _kind(key: Key) -> str:
-    return key[1].partition(":")[0]
+def _kind(declared: Declared) -> str:
+    return declared.subject.partition(":")[0]

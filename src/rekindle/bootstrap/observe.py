@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from rekindle.bootstrap.declare import INSTALL
 from rekindle.drivers.hosts import KINDS, HostDriver
 from rekindle.errors import Refused, RekindleError
 from rekindle.plan import Action, Declared, Driver, Key, Plan, State, Step, diff
@@ -12,7 +13,6 @@ from rekindle.roles import Rendered
 from rekindle.transport import Transport
 
 WORKERS = 32  # hosts asked at one time
-INSTALL = "install:dcos"
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Observed:
 
 
 def drivers(
-    transport: Transport, rendered: Rendered, digest_key: bytes, report: Callable[[str], None] = lambda line: None
+    transport: Transport, rendered: Rendered, report: Callable[[str], None] = lambda line: None
 ) -> dict[str, Driver]:
     """The driver of each kind of host subject."""
-    driver = HostDriver(transport, rendered.declared, rendered.contents, digest_key, report)
+    driver = HostDriver(transport, rendered.declared, rendered.contents, report)
     return dict.fromkeys(KINDS, driver)
 
 

@@ -207,7 +207,7 @@ class _Rendering:
         }
 
     def _gate(self, item: schema.Gate, names: dict[str, Any]) -> State:
-        return {"check": self._text(item.check, names), "timeout": item.timeout}
+        return {"check": self._text(item.check, names), "timeout": item.timeout, "after": list(item.after)}
 
     def _inputs(self, subject: str, paths: tuple[str, ...]) -> str:
         digests = {}

@@ -101,6 +101,7 @@ class Gate(Item):
     name: Text
     check: Text
     timeout: float = 900
+    after: tuple[str, ...] = ()  # roles whose gates must hold before this one is waited for
 
 
 class RoleFile(Frozen):

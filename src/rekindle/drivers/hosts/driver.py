@@ -33,8 +33,8 @@ END = "end of facts"
 class HostDriver:
     """Reads and writes the subjects of hosts, of all KINDS.
 
-    `declared` gives what a subject's name does not: the guard of a command, the check of a gate, that
-    content is secret. `contents` gives the bytes that states name by digest.
+    `declared` gives what a subject's name does not: the guard of a command, the check of a gate.
+    `contents` gives the bytes that states name by digest.
     """
 
     def __init__(
@@ -42,7 +42,6 @@ class HostDriver:
         transport: Transport,
         declared: Iterable[Declared],
         contents: Mapping[str, bytes],
-        digest_key: bytes,
         report: Report = lambda line: None,
     ) -> None:
         self._transport = transport
@@ -54,7 +53,7 @@ class HostDriver:
             "user": UserKind(),
             "os_package": OsPackageKind(),
             "directory": DirectoryKind(),
-            "file": FileKind(contents, digest_key),
+            "file": FileKind(contents),
             "sysctl": SysctlKind(),
             "unit": UnitKind(),
             "artifact": ArtifactKind(),

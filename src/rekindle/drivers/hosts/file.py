@@ -1,11 +1,9 @@
 """`file:/path`: content by digest, mode, owner and group; or a path where nothing is.
 
-Plain content is named by its SHA-256. Secret content is named by a keyed digest of that, so that
-neither plans nor the journal let anyone guess it; the host itself is only ever asked for the SHA-256.
+Its content is named by its SHA-256, so nothing secret goes here: `secret_file` is for that.
 """
 
 import hashlib
-import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,7 +12,7 @@ from rekindle.errors import InputError
 from rekindle.plan import State, Step
 from rekindle.transport import PutFile
 
-PLAIN, KEYED = "sha256:", "hmac-sha256:"
+SHA256 = "sha256:"
 
 FACTS = r"""
 fact_file() {
@@ -27,14 +25,9 @@ fact_file() {
 """
 
 
-def plain_digest(content: bytes) -> str:
-    """How states name content that anyone may know."""
-    return PLAIN + hashlib.sha256(content).hexdigest()
-
-
-def keyed_digest(content: bytes, key: bytes) -> str:
-    """How states name secret content."""
-    return _keyed(hashlib.sha256(content).hexdigest(), key)
+def content_digest(content: bytes) -> str:
+    """How states name content."""
+    return SHA256 + hashlib.sha256(content).hexdigest()
 
 
 def file_state(digest: str, *, mode: str = "0644", owner: str = "root", group: str = "root") -> State:
@@ -47,7 +40,6 @@ class FileKind:
     """Files; `contents` holds the bytes of those to be written, by the digest in their state."""
 
     contents: Mapping[str, bytes] = field(repr=False)
-    digest_key: bytes = field(repr=False)
 
     def facts(self, wanted: Wanted) -> str:
         return FACTS + "".join(words("fact_file", path) for path in wanted)
@@ -57,9 +49,7 @@ class FileKind:
             case ("absent",):
                 return None
             case ("file", sha256, mode, owner, group):
-                is_secret = str((wanted or {}).get("content", "")).startswith(KEYED)
-                digest = _keyed(sha256, self.digest_key) if is_secret else PLAIN + sha256
-                return file_state(digest, mode=f"{int(mode, 8):04o}", owner=owner, group=group)
+                return file_state(SHA256 + sha256, mode=f"{int(mode, 8):04o}", owner=owner, group=group)
             case ("link", *target):
                 return {"link": target[0] if target else ""}
             case _:
@@ -85,7 +75,3 @@ class FileKind:
             owner=after["owner"],
             group=after["group"],
         )
-
-
-def _keyed(sha256: str, key: bytes) -> str:
-    return KEYED + hmac.new(key, sha256.encode(), hashlib.sha256).hexdigest()
