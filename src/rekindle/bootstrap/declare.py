@@ -11,7 +11,6 @@ from typing import Any
 
 from rekindle.environment.settings import Environment
 from rekindle.inventory import AGENTS, Inventory, Role
-
 from rekindle.parsing import parse
 from rekindle.plan import Declared, Key
 from rekindle.roles import DcosSettings, HostSettings, Rendered, Roles, Variables, config_yaml, render
