@@ -9,10 +9,15 @@ from typing import TypeAlias
 
 from pydantic import JsonValue
 
-from rekindle.inventory import Volume
+from rekindle.inventory import Inventory, Volume
+from rekindle.packages import BackupSpec, BarrierSpec, Package
 
 Barrier: TypeAlias = Callable[[], Mapping[str, JsonValue]]
 """Asks a service for its barrier, such as the offsets acknowledged; the freeze begins after it answered."""
+
+
+Ask: TypeAlias = Callable[[BarrierSpec], Mapping[str, JsonValue]]
+"""How a service's barrier is asked for: `rekindle.services.barrier`, bound to a cluster."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +28,23 @@ class Group:
     volumes: tuple[Volume, ...]
     barrier: Barrier | None = None
     is_frozen: bool = True  # False: the service promises to recover from the crash of a machine
+
+
+def groups_of(packages: Sequence[Package], inventory: Inventory, ask: Ask) -> tuple[Group, ...]:
+    """The groups that packages declare, of the volumes that the environment has."""
+    return tuple(
+        _group(package.name, package.spec.backup, inventory, ask) for package in packages if package.spec.backup
+    )
+
+
+def _group(name: str, spec: BackupSpec, inventory: Inventory, ask: Ask) -> Group:
+    declared = spec.barrier
+    return Group(
+        name=name,
+        volumes=tuple(volume for volume in inventory.volumes if volume.name in spec.volumes),
+        barrier=None if declared is None else lambda: ask(declared),
+        is_frozen=spec.consistency == "frozen",
+    )
 
 
 def noted(group: Group, now: Callable[[], datetime]) -> dict[str, JsonValue]:

@@ -3,6 +3,6 @@
 from rekindle.infrastructure.engine import Operations, Project
 from rekindle.infrastructure.lookup import Lookup
 from rekindle.infrastructure.record import Recorded
-from rekindle.infrastructure.update import Find, inventory, outputs, up
+from rekindle.infrastructure.update import Find, configure, inventory, outputs, up
 
-__all__ = ["Find", "Lookup", "Operations", "Project", "Recorded", "inventory", "outputs", "up"]
+__all__ = ["Find", "Lookup", "Operations", "Project", "Recorded", "configure", "inventory", "outputs", "up"]

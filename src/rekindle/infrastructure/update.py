@@ -38,6 +38,13 @@ def inventory(project: Project, stack: str) -> Inventory:
     return inventories.parse(found["inventory"], where=f"output `inventory` of stack {stack}")
 
 
+def configure(project: Project, stack: str, config: Mapping[str, str]) -> None:
+    """The stack's file in the project has these settings."""
+    settings = [part for key, value in config.items() for part in ("--plaintext", f"{key}={value}")]
+    if settings:
+        engine.ask(project, "config", "set-all", "--stack", stack, *settings)
+
+
 def up(
     project: Project,
     stack: str,
@@ -54,8 +61,8 @@ def up(
     """
     update = Update(project, stack, operations, find, tell)
     update.settle()
-    settings = [part for key, value in (config or {}).items() for part in ("--config", f"{key}={value}")]
-    update.run("up", "--yes", "--skip-preview", *settings)
+    configure(project, stack, config or {})
+    update.run("up", "--yes", "--skip-preview")
     update.forget()
     return inventory(project, stack)
 

@@ -31,7 +31,6 @@ class Evidence:
     artifacts: Sequence[Artifact]  # that the release fetches
     inventory: Inventory | None  # of the recovery environment; None: its stack has no outputs
     wanted_volumes: dict[str, int]
-    lost_region: str | None
     clients: Clients
     probe_name: Callable[[], Answer]
     probe_region: Callable[[], Answer]
@@ -39,8 +38,12 @@ class Evidence:
 
 
 def survey(evidence: Evidence, choices: Choices) -> Situation:
-    """The situation; InputError for a restore point that is not in the journal."""
+    """The situation; InputError for a restore point that is not in the journal, or another release than it began with."""
     begun = _committed(evidence)
+    if begun and begun.release != evidence.release:
+        raise InputError(
+            f"this replay goes on with release {begun.release}", next_step=f"Say --release {begun.release}."
+        )
     chosen = begun.restore_point if begun else choices.restore_point
     point = restore_point(evidence.folded, chosen)
     stores = evidence.inventory.stores if evidence.inventory else None
@@ -49,7 +52,7 @@ def survey(evidence: Evidence, choices: Choices) -> Situation:
         environment=evidence.environment,
         recovery=evidence.recovery,
         now=evidence.now(),
-        release=begun.release if begun else evidence.release,
+        release=evidence.release,
         restore_point=point,
         restore_points=tuple(p.id for p in evidence.folded.restore_points.values() if p.status == "complete"),
         whole_copies=_whole_copies(evidence.clients, stores, point) if point else frozenset(),

@@ -1,0 +1,48 @@
+"""Whether what came back is what was promised. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rekindle.aws.compute import VolumeFacts
+from rekindle.errors import GateFailed
+
+OFFSETS = "offsets"  # the part of a barrier that only grows
+
+
+def require_barrier(promised: Mapping[str, Any], now: Mapping[str, Mapping[str, Any]]) -> None:
+    """GateFailed unless every group holds at least what its barrier said; one without a barrier promised nothing."""
+    behind = [
+        f"{group}: {line}"
+        for group, noted in promised.items()
+        for line in _behind(noted["said"].get(OFFSETS, {}), now.get(group, {}).get(OFFSETS, {}))
+    ]
+    if behind:
+        raise GateFailed(
+            f"less came back than was acknowledged before the barrier: {'; '.join(behind)}",
+            next_step="The public name was not moved. Look at the service's volumes before you go on.",
+        )
+
+
+def require_restored(restores: Mapping[str, str], found: Mapping[str, VolumeFacts]) -> None:
+    """GateFailed unless each volume was made from its own snapshot (ids by volume name)."""
+    wrong = [
+        f"{name} was made from {facts.snapshot_id or 'nothing'}, not from {restores[name]}"
+        if (facts := found.get(name))
+        else f"{name} does not exist"
+        for name in sorted(restores)
+        if name not in found or found[name].snapshot_id != restores[name]
+    ]
+    if wrong:
+        raise GateFailed(
+            f"these volumes do not hold what was restored: {'; '.join(wrong)}",
+            next_step="No service was started on them. Delete them, and run the same replay again.",
+        )
+
+
+def _behind(promised: Any, now: Any, path: str = "") -> Iterator[str]:
+    """Numbers that are smaller now than they were promised, or missing."""
+    if isinstance(promised, Mapping):
+        for key, value in promised.items():
+            yield from _behind(value, now.get(key) if isinstance(now, Mapping) else None, f"{path}{key} ")
+    elif isinstance(promised, int | float) and not (isinstance(now, int | float) and now >= promised):
+        yield f"{path}is {now}, and was {promised}"
