@@ -34,6 +34,7 @@ class Operation:
     secrets: SecretStore
     mirror: Mirror
     progress: Progress
+    changes: bool  # False: only looks, without the lock
 
     @property
     def stores(self) -> Stores:
@@ -94,6 +95,7 @@ def opened_on(
             secrets=SecretStore(store, keyring, journal),
             mirror=Mirror(clients, stores.mirror_bucket, stores.region),
             progress=progress,
+            changes=changes,
         )
 
 

@@ -5,6 +5,7 @@ No I/O of its own: drivers read and write, a recorder (the journal) remembers.
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
@@ -179,6 +180,41 @@ def in_order(declared: Iterable[Declared]) -> list[Declared]:
     except CycleError as error:
         cycle = " → ".join(subject for _, subject in error.args[1])
         raise InputError(f"these need one another: {cycle}", next_step="Remove one of these dependencies.") from error
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Facts of all targets that answered, and why the others did not."""
+
+    facts: Mapping[Key, State | None]
+    failures: Mapping[str, RekindleError] = field(default_factory=dict)  # by target
+
+
+def observe(declared: Iterable[Declared], drivers: Mapping[str, Driver], *, workers: int = DEFAULT_WORKERS) -> Observed:
+    """Reads every target in parallel, once for each driver; one that does not answer is among the failures."""
+    asked: dict[tuple[str, int], list[str]] = defaultdict(list)
+    by_id = {id(driver): driver for driver in drivers.values()}
+    for d in declared:
+        asked[d.target, id(drivers[d.subject.partition(":")[0]])].append(d.subject)
+
+    def read(item: tuple[tuple[str, int], list[str]]) -> Mapping[str, State | None] | RekindleError:
+        (target, driver), subjects = item
+        try:
+            return by_id[driver].read(target, subjects)
+        except RekindleError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        answers = list(zip(asked, pool.map(read, asked.items()), strict=True))
+    return Observed(
+        facts={
+            (target, subject): state
+            for (target, _), answer in answers
+            if not isinstance(answer, RekindleError)
+            for subject, state in answer.items()
+        },
+        failures={target: answer for (target, _), answer in answers if isinstance(answer, RekindleError)},
+    )
 
 
 def apply(

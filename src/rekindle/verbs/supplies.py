@@ -1,0 +1,90 @@
+"""The release that a project declares, and what it fetches: mirrored, and within reach of the hosts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from rekindle import environment, packages, services
+from rekindle.environment import Environment
+from rekindle.errors import InputError
+from rekindle.journal.release import Artifact, Release, Releases
+from rekindle.operation import Operation
+from rekindle.packages import Package
+
+PARALLEL = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Supplies:
+    """A release, parsed, and the URLs that hosts get its artifacts from."""
+
+    release: Release
+    settings: Environment
+    packages: tuple[Package, ...]
+    links: Mapping[str, str]  # artifact name to URL
+    installer: Artifact
+
+    @property
+    def installer_url(self) -> str:
+        return self.links[self.installer.name]
+
+
+def declared(operation: Operation) -> Supplies:
+    """What the project's folder declares now; everything it fetches is mirrored by digest."""
+    settings = environment.load(operation.project, operation.environment)
+    found = packages.load(operation.project / "packages", operation.environment, settings.values)
+    artifacts = _mirrored(operation, settings, found)
+    release = Release.of(operation.project, artifacts=artifacts)
+    Releases(operation.store).save(release)
+    return _supplies(operation, release, settings, found)
+
+
+def of_release(operation: Operation, release: Release) -> Supplies:
+    """What a release declared, from its bundle unpacked in the project's folder; fetches only from the mirror."""
+    settings = environment.load(operation.project, operation.environment)
+    found = packages.load(operation.project / "packages", operation.environment, settings.values)
+    return _supplies(operation, release, settings, found)
+
+
+def _supplies(operation: Operation, release: Release, settings: Environment, found: tuple[Package, ...]) -> Supplies:
+    return Supplies(
+        release=release,
+        settings=settings,
+        packages=found,
+        links=_within_reach(operation, release.artifacts),
+        installer=_named(release.artifacts, _file_name(settings.dcos.installer.url)),
+    )
+
+
+def _mirrored(operation: Operation, settings: Environment, found: Sequence[Package]) -> list[Artifact]:
+    wanted = [(s.url, s.sha256) for s in services.fetched(found, operation.inventory)]
+    wanted.append((settings.dcos.installer.url, settings.dcos.installer.sha256))
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        fetched = list(pool.map(lambda item: operation.mirror.ensure(*item), dict.fromkeys(wanted)))
+    made = [operation.mirror.put(g.name, g.body, g.content_type) for g in services.generated(found)]
+    return [*fetched, *made]
+
+
+def _within_reach(operation: Operation, artifacts: Iterable[Artifact]) -> dict[str, str]:
+    """Copies into the bucket of the hosts' own region, which is all that they can read."""
+    bucket, region = operation.stores.artifacts_bucket, operation.inventory.region or operation.stores.region
+
+    def link(artifact: Artifact) -> tuple[str, str]:
+        operation.mirror.replicate(artifact, bucket, region)
+        return artifact.name, operation.mirror.url_for(artifact, bucket, region)
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        return dict(pool.map(link, artifacts))
+
+
+def _named(artifacts: Iterable[Artifact], name: str) -> Artifact:
+    for artifact in artifacts:
+        if artifact.name == name:
+            return artifact
+    raise InputError(f"the release has no artifact {name}", where="dcos.installer.url")
+
+
+def _file_name(url: str) -> str:
+    return PurePosixPath(urlsplit(url).path).name
