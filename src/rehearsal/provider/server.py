@@ -138,9 +138,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
 def _resource(request: Any, context: Any) -> Resource:
     kind = request.type or request.urn.split("::")[2].split("$")[-1]
-    found = TYPES.get(token)
+    found = TYPES.get(kind)
     if found is None:
-        _refuse(context, f"{token} is not built in the rehearsal's provider")
+        _refuse(context, f"{kind} is not built in the rehearsal's provider")
     return found
 
 
