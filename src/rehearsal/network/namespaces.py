@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from rehearsal.region.errors import RegionError
@@ -73,6 +74,22 @@ def listen(namespace: str, kind: socket.SocketKind, address: str, port: int) -> 
     return _inside(namespace, bind)
 
 
+@contextlib.contextmanager
+def entered(namespace: str) -> Iterator[None]:
+    """This thread, and those it starts, are inside the namespace's network until the block ends."""
+    with open("/proc/thread-self/ns/net") as home, namespace_path(namespace).open() as there:
+        _set_namespace(there.fileno())
+        try:
+            yield
+        finally:
+            _set_namespace(home.fileno())
+
+
+def _set_namespace(descriptor: int) -> None:
+    if _libc.setns(descriptor, _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "setns")
+
+
 def _inside(namespace: str, action: Callable[[], socket.socket]) -> socket.socket:
     """Runs `action` in a thread of its own that has entered the namespace: threads enter alone."""
     outcome: list[socket.socket | BaseException] = []
@@ -80,8 +97,7 @@ def _inside(namespace: str, action: Callable[[], socket.socket]) -> socket.socke
     def work() -> None:
         try:
             with namespace_path(namespace).open() as handle:
-                if _libc.setns(handle.fileno(), _CLONE_NEWNET):
-                    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), namespace)
+                _set_namespace(handle.fileno())
             outcome.append(action())
         except BaseException as error:
             outcome.append(error)

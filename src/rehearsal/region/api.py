@@ -11,6 +11,7 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.wsgi import get_input_stream
 
 from rehearsal.region import cloud, refusals, request
 from rehearsal.region.outages import Outages
@@ -94,7 +95,8 @@ def _hang_up(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 def _drain(environ: dict[str, Any]) -> None:
     """Reads what the client still sends, so that it can read the refusal."""
     with contextlib.suppress(OSError, ValueError):
-        collections.deque(iter(lambda: environ["wsgi.input"].read(1 << 20), b""), maxlen=0)
+        body = get_input_stream(environ)
+        collections.deque(iter(lambda: body.read(1 << 20), b""), maxlen=0)
 
 
 def region_mismatch(call: Call) -> Refusal | None:

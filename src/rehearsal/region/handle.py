@@ -162,6 +162,11 @@ class RegionHandle:
         environ = {**(options.pop("env", None) or os.environ), **self.environ()}
         return subprocess.run(self.in_internet(argv), env=environ, **options)  # noqa: PLW1510
 
+    def inside_internet(self) -> contextlib.AbstractContextManager[None]:
+        """This thread's sockets are on the region's Internet until the block ends (names are not: use addresses)."""
+        self.require_up()
+        return namespaces.entered(self.stage.internet_namespace)
+
     def require_up(self) -> None:
         if self.pid is None or not namespace_path(self.stage.internet_namespace).exists():
             raise NotUp("no rehearsal region is up; start one with `rehearsal up`")

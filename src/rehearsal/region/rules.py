@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from rehearsal.region import cloud
 from rehearsal.region.api import Rule, region_mismatch
+from rehearsal.region.authorization import authorization
 from rehearsal.region.refusals import Refusal
 from rehearsal.region.request import Call
 from rehearsal.region.stage import REGIONS
@@ -15,7 +16,7 @@ VpcOfLink = Callable[[str], str | None]
 
 def rules(vpc_of_link: VpcOfLink) -> list[Rule]:
     """In the order in which they are asked."""
-    return [unknown_region, s3_endpoint_only(vpc_of_link), region_mismatch]
+    return [unknown_region, s3_endpoint_only(vpc_of_link), authorization(vpc_of_link), region_mismatch]
 
 
 def unknown_region(call: Call) -> Refusal | None:

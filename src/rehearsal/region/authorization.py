@@ -1,0 +1,197 @@
+"""Who may do what: roles' credentials as their policies say, nobody without credentials but by bucket policy."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from rehearsal.region import cloud
+from rehearsal.region.policies import Question, UnknownCondition, decide
+from rehearsal.region.refusals import Refusal
+from rehearsal.region.request import Call
+from rehearsal.region.stage import ACCOUNT, OPERATOR_KEY
+
+_log = logging.getLogger(__name__)
+VpcOfLink = Callable[[str], str | None]
+_S3_OBJECT_ACTIONS = {
+    "GET": "s3:GetObject",
+    "HEAD": "s3:GetObject",
+    "PUT": "s3:PutObject",
+    "POST": "s3:PutObject",
+    "DELETE": "s3:DeleteObject",
+}
+_S3_BUCKET_ACTIONS = {"GET": "s3:ListBucket", "HEAD": "s3:ListBucket", "PUT": "s3:CreateBucket", "DELETE": "s3:DeleteBucket"}
+_S3_SUBRESOURCES = {
+    "acl": "Acl",
+    "legal-hold": "LegalHold",
+    "location": "Location",
+    "object-lock": "ObjectLockConfiguration",
+    "policy": "Policy",
+    "retention": "Retention",
+    "tagging": "Tagging",
+    "versioning": "Versioning",
+}
+_EC2_RESOURCES = {
+    "vol-": "volume",
+    "i-": "instance",
+    "snap-": "snapshot",
+    "sg-": "security-group",
+    "subnet-": "subnet",
+    "eni-": "network-interface",
+    "ami-": "image",
+}
+_EC2_CREATES = {"CreateVolume": "volume", "CreateSnapshot": "snapshot", "CopySnapshot": "snapshot", "RunInstances": "instance"}
+
+
+def authorization(vpc_of_link: VpcOfLink) -> Callable[[Call], Refusal | None]:
+    """The rule that asks for permission. The operator's own key may do all."""
+
+    def rule(call: Call) -> Refusal | None:
+        if call.access_key == OPERATOR_KEY or _is_user(call.access_key):
+            return None
+        context = _caller_context(call, vpc_of_link)
+        if call.access_key is None:
+            return _anonymous(call, context)
+        return _role(call, context)
+
+    return rule
+
+
+def _is_user(access_key: str | None) -> bool:
+    """A key of an IAM user; the stage lets users do all."""
+    return any(key.access_key_id == access_key for user in cloud.iam().users.values() for key in user.access_keys)
+
+
+def _caller_context(call: Call, vpc_of_link: VpcOfLink) -> dict[str, str]:
+    """Through a gateway endpoint a caller has an endpoint and a VPC; else it has a public address."""
+    vpc = vpc_of_link(call.source)
+    if vpc is None:
+        return {"aws:sourceip": call.source, "aws:requestedregion": call.region}
+    endpoint = cloud.s3_endpoint_of(vpc)
+    return {"aws:sourcevpc": vpc, "aws:requestedregion": call.region} | ({"aws:sourcevpce": endpoint} if endpoint else {})
+
+
+# -- without credentials -----------------------------------------------------------------------
+
+
+def _anonymous(call: Call, context: Mapping[str, str]) -> Refusal | None:
+    if call.service != "s3":
+        return Refusal(code="MissingAuthenticationToken", message="Missing Authentication Token", status=403)
+    policy = _bucket_policy(call.bucket)
+    if policy is not None and _decide([policy], _s3_question(call, context, anonymous=True)):
+        return None
+    return Refusal(code="AccessDenied", message="Access Denied", status=403)
+
+
+def _bucket_policy(bucket: str | None) -> str | None:
+    known = cloud.s3().buckets.get(bucket) if bucket else None
+    policy = known.policy if known is not None else None
+    return policy.decode() if isinstance(policy, bytes) else policy
+
+
+def _s3_question(call: Call, context: Mapping[str, str], *, anonymous: bool = False) -> Question:
+    arn = f"arn:aws:s3:::{call.bucket or '*'}" + (f"/{call.key}" if call.key else "")
+    facts = {**context, "s3:prefix": call.query["prefix"]} if "prefix" in call.query else context
+    return Question(action=_s3_action(call), resource=arn, context=facts, anonymous=anonymous)
+
+
+def _s3_action(call: Call) -> str:
+    if call.bucket is None:
+        return "s3:ListAllMyBuckets"
+    for name, suffix in _S3_SUBRESOURCES.items():
+        if name in call.query:
+            verb = "Get" if call.method == "GET" else "Put"
+            kind = "Object" if call.key else "Bucket"
+            return f"s3:{verb}{kind}{suffix}"
+    if "versions" in call.query:
+        return "s3:ListBucketVersions"
+    if "versionId" in call.query and call.key:
+        return _S3_OBJECT_ACTIONS[call.method] + "Version"
+    if "delete" in call.query:
+        return "s3:DeleteObject"
+    return (_S3_OBJECT_ACTIONS if call.key else _S3_BUCKET_ACTIONS)[call.method]
+
+
+# -- with a role's credentials -----------------------------------------------------------------
+
+
+def _role(call: Call, context: Mapping[str, str]) -> Refusal | None:
+    session = cloud.sts().get_assumed_role_from_access_key(call.access_key)
+    if session is None or session.session_token != call.token:
+        code = "InvalidAccessKeyId" if call.service == "s3" else "AuthFailure" if call.service == "ec2" else "InvalidClientTokenId"
+        return Refusal(code=code, message="The security token included in the request is invalid.", status=403)
+    documents = list(_policies(session.role_arn))
+    for question in _questions(call, context):
+        if not _decide(documents, question):
+            return _denied(call, session, question)
+    return None
+
+
+def _decide(documents: list[Any], question: Question) -> bool:
+    try:
+        return decide(documents, question)
+    except UnknownCondition as error:
+        _log.error("%s on %s refused: the stage does not know %s", question.action, question.resource, error)
+        return False
+
+
+def _denied(call: Call, session: Any, question: Question) -> Refusal:
+    role = session.role_arn.rsplit("/", 1)[-1]
+    who = f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{session.session_name}"
+    message = f"User: {who} is not authorized to perform: {question.action} on resource: {question.resource}"
+    code = {"ec2": "UnauthorizedOperation", "kms": "AccessDeniedException"}.get(call.service, "AccessDenied")
+    return Refusal(code=code, message=message, status=403 if call.service != "kms" else 400)
+
+
+def _policies(role_arn: str) -> Iterator[Any]:
+    """Inline and attached policy documents of a role; none when the role is gone."""
+    role = next((r for r in cloud.iam().roles.values() if r.arn == role_arn), None)
+    if role is not None:
+        yield from role.policies.values()
+        yield from (policy.document for policy in role.managed_policies.values())
+
+
+def _questions(call: Call, context: Mapping[str, str]) -> list[Question]:
+    """One for each resource that the call touches: all must be allowed."""
+    if call.service == "s3":
+        return [_s3_question(call, context)]
+    action = f"{'elasticloadbalancing' if call.service == 'elbv2' else call.service}:{call.action or call.method}"
+    if call.service == "ec2" and call.is_write:
+        return [Question(action=action, resource=arn, context={**context, **facts}) for arn, facts in _ec2_resources(call)]
+    if call.service == "kms":
+        return [Question(action=action, resource=_kms_resource(call), context=context)]
+    return [Question(action=action, resource="*", context=context)]
+
+
+def _kms_resource(call: Call) -> str:
+    return f"arn:aws:kms:{call.region}:{ACCOUNT}:key/*"
+
+
+def _ec2_resources(call: Call) -> list[tuple[str, dict[str, str]]]:
+    """ARN and condition keys of each resource that the parameters name, and of the one to be created."""
+    requested = _requested_tags(call)
+    found = []
+    for value in dict.fromkeys(call.parameters.values()):
+        kind = next((k for prefix, k in _EC2_RESOURCES.items() if value.startswith(prefix)), None)
+        if kind is not None:
+            found.append((_arn(call, kind, value), {**requested, **_resource_tags(call.region, value)}))
+    if call.action in _EC2_CREATES:
+        found.append((_arn(call, _EC2_CREATES[call.action], "*"), requested))
+    return found or [("*", requested)]
+
+
+def _arn(call: Call, kind: str, resource: str) -> str:
+    return f"arn:aws:ec2:{call.region}:{ACCOUNT}:{kind}/{resource}"
+
+
+def _resource_tags(region: str, resource: str) -> dict[str, str]:
+    tags = cloud.ec2(region).tags.get(resource, {})
+    keys = ("aws:resourcetag/{}", "ec2:resourcetag/{}")
+    return {pattern.format(key.lower()): str(value) for key, value in tags.items() for pattern in keys}
+
+
+def _requested_tags(call: Call) -> dict[str, str]:
+    names = {k: v for k, v in call.parameters.items() if ".Tag." in f".{k}" and k.endswith(".Key")}
+    pairs = {name: call.parameters.get(k.removesuffix("Key") + "Value", "") for k, name in names.items()}
+    return {f"aws:requesttag/{name.lower()}": value for name, value in pairs.items()}
