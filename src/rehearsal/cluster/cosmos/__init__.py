@@ -1,0 +1,1 @@
+"""Cosmos: package repositories, and services installed from them (0.6.2)."""

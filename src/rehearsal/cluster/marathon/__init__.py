@@ -1,0 +1,1 @@
+"""Marathon: apps, deployments and their tasks (1.10)."""

@@ -1,0 +1,1 @@
+"""dcos-net: names and virtual addresses on every node; and Mesos-DNS on masters."""
