@@ -49,7 +49,13 @@ class Session:
         sleep: Callable[[float], None] = time.sleep,
         patience: float = ROUTE_SECONDS,
     ) -> None:
-        self._http = httpx.Client(base_url=base_url, timeout=TIMEOUT, transport=transport, follow_redirects=True)
+        self._http = httpx.Client(
+            base_url=base_url,
+            timeout=TIMEOUT,
+            transport=transport,
+            follow_redirects=True,
+            trust_env=False,  # a tunnel's local end is reached through no proxy
+        )
         self._credentials = credentials
         self._clock = clock
         self._sleep = sleep

@@ -1,0 +1,301 @@
+"""`apply` of the project's own packages on a cluster in memory, through the plan's own loop."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from fake_cluster import FakeCluster
+from fake_hosts import FakeHosts
+
+from rekindle import packages, plan, services
+from rekindle.errors import GateFailed, Incomplete, InputError, RekindleError
+from rekindle.inventory import Inventory, parse
+from rekindle.packages import BarrierSpec
+from rekindle.plan import Declared, Key, Plan, State, Step
+from rekindle.secrets import Keyring, Secret
+from rekindle.services import Declaration
+
+PROJECT = Path(__file__).resolve().parents[2]
+AZS = ("us-east-1a", "us-east-1b", "us-east-1c")
+KEYRING = Keyring(b"k" * 32)
+TOKEN = "a planted secret"
+BROKERS = ("/kafka-1", "/kafka-2", "/kafka-3")
+
+
+@dataclass
+class Journal:
+    """Remembers how steps ended."""
+
+    succeeded: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def entry(self, steps: Sequence[Step]) -> Iterator[None]:
+        yield
+        self.succeeded += [step.subject for step in steps]
+
+    def started(self, steps: Sequence[Step]) -> None: ...
+
+    def finished(self, steps: Sequence[Step], error: RekindleError | None) -> None: ...
+
+
+@dataclass
+class World:
+    """A project's packages and the cluster they are applied to."""
+
+    root: Path
+    inventory: Inventory
+    cluster: FakeCluster = field(default_factory=FakeCluster)
+    hosts: FakeHosts = field(default_factory=FakeHosts)
+    journal: Journal = field(default_factory=Journal)
+    token: str = TOKEN
+    known: frozenset[str] = frozenset()
+    generation: str = "1"
+
+    def declare(self, **options: Any) -> Declaration:
+        found = packages.load(self.root, "dev", {"artifacts": "s3://upstream"})
+        names = [s.name for s in services.fetched(found, self.inventory)]
+        names += [g.name for g in services.generated(found)]
+        links = {name: f"http://mirror/{self.generation}/{name}" for name in names}
+        return services.declare(found, self.inventory, links, {"orders/token": Secret(self.token)}, KEYRING, **options)
+
+    def drivers(self, declared: Declaration) -> dict[str, plan.Driver]:
+        found = packages.load(self.root, "dev", {"artifacts": "s3://upstream"})
+        self.cluster.packages |= {(p.universe.name, p.universe.version): p.universe for p in found if p.universe}
+        return services.drivers(
+            self.cluster.client(),
+            self.hosts,
+            KEYRING,
+            declared.declared,
+            found,
+            secret_files=declared.secret_files,
+            known=self.known,
+        )
+
+    def plan(self, declared: Sequence[Declared], drivers: dict[str, plan.Driver]) -> Plan:
+        facts: dict[Key, State | None] = {}
+        for d in declared:
+            facts[d.key] = drivers[d.subject.partition(":")[0]].read(d.target, [d.subject])[d.subject]
+        steps = plan.diff(declared, facts)
+        return Plan(environment="dev", command="apply", release="r", journal_head="h", steps=steps)
+
+    def apply(self, *, prune: bool = False) -> Plan:
+        declared = self.declare()
+        drivers = self.drivers(declared)
+        gone = services.prunable(self.cluster.client(), self.inventory, declared.declared) if prune else ()
+        made = self.plan([*declared.declared, *gone], drivers)
+        plan.apply(made, drivers, self.journal, self.journal)
+        return made
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.root / file
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    def changes(self) -> list[str]:
+        """What is still to be done, as (action, subject)."""
+        declared = self.declare()
+        return [f"{s.action} {s.subject}" for s in self.plan(declared.declared, self.drivers(declared)).steps]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    inventory = parse(yaml.safe_load((Path(__file__).parent / "inventory.yaml").read_text()), where="test")
+    return World(Path(shutil.copytree(PROJECT / "packages", tmp_path / "packages")), inventory)
+
+
+def test_everything_is_up_and_a_second_run_changes_nothing(world: World) -> None:
+    world.apply()
+    assert set(world.cluster.apps) == {*BROKERS, "/orders", "/edge"}
+    assert world.changes() == []
+    before = list(world.cluster.log)
+    world.apply()
+    assert not [line for line in world.cluster.log[len(before) :] if line.startswith(("PUT", "DELETE", "deploy"))]
+
+
+def test_needs_come_first_and_behind_their_gates(world: World) -> None:
+    world.apply()
+    log = world.cluster.log
+    assert all(log.index("POST /package/repository/add") < log.index(f"deploy {b}") for b in BROKERS)
+    assert all(log.index(f"deploy {b}") < log.index("deploy /orders") for b in BROKERS)
+
+
+def test_the_secret_is_a_private_file_where_its_tasks_may_run_and_nowhere_else(world: World) -> None:
+    made = world.apply()
+    path = "/var/lib/rekindle/secrets/orders/token"
+    files = {host: found[path] for host, found in world.hosts.files.items() if path in found}
+    assert set(files) == {"private-1", "private-2", "private-3"}
+    assert {(f.mode, f.content) for f in files.values()} == {(0o600, TOKEN.encode())}
+    assert TOKEN not in made.to_json() + repr(world.declare()) + str(world.cluster.apps)
+
+
+def test_a_changed_secret_is_a_change_of_its_files_alone(world: World) -> None:
+    world.apply()
+    world.token = "another"
+    assert world.changes() == ["update secret_file:/var/lib/rekindle/secrets/orders/token"] * 3
+
+
+@pytest.mark.parametrize(
+    ("change", "steps"),
+    [
+        (("orders/values.yaml", "mem: 128", "mem: 256"), ["update app:/orders", "create health:/orders"]),
+        (
+            ("kafka/values.yaml", "heap: 256", "heap: 300"),
+            [*(f"update package:{b}" for b in BROKERS), *(f"create health:{b}" for b in BROKERS)],
+        ),
+    ],
+)
+def test_a_change_touches_what_it_concerns(world: World, change: tuple[str, str, str], steps: list[str]) -> None:
+    world.apply()
+    world.edit(*change)
+    assert sorted(world.changes()) == sorted(steps)
+    world.apply()
+    assert world.changes() == []
+
+
+def test_drift_by_hand_is_seen_and_undone(world: World) -> None:
+    world.apply()
+    world.cluster.apps["/orders"]["instances"] = 7
+    world.cluster.apps["/kafka-2"]["instances"] = 0
+    assert "update app:/orders" in world.changes()
+    assert "update package:/kafka-2" in world.changes()
+    world.apply()
+    assert world.cluster.apps["/orders"]["instances"] == 2
+    assert world.cluster.apps["/kafka-2"]["instances"] == 1
+
+
+def test_a_new_version_is_rendered_by_cosmos_and_put_to_marathon(world: World) -> None:
+    world.apply()
+    world.edit("kafka/universe/package.json", '"3.9.1-1"', '"3.9.1-2"')
+    world.apply()
+    versions = {world.cluster.apps[b]["labels"]["DCOS_PACKAGE_VERSION"] for b in BROKERS}
+    assert versions == {"3.9.1-2"}
+    assert "POST /cosmos/service/update" not in world.cluster.log
+
+
+def test_a_changed_repository_takes_the_place_of_the_old_one(world: World) -> None:
+    world.cluster.repositories.append({"name": "Universe", "uri": "http://universe"})
+    world.apply()
+    world.generation = "2"
+    world.apply()
+    assert [r["name"] for r in world.cluster.repositories] == ["rekindle-kafka", "Universe"]
+    assert world.cluster.repositories[0]["uri"].startswith("http://mirror/2/")
+
+
+def test_brokers_change_one_by_one_each_once_the_others_are_up(world: World) -> None:
+    world.apply()
+    world.edit("kafka/values.yaml", "heap: 256", "heap: 300")
+    world.cluster.unhealthy.add("/kafka-3")
+    start = len(world.cluster.log)
+    with pytest.raises(Incomplete, match="/kafka-3 is not up"):
+        world.apply()
+    assert "deploy /kafka-1" not in world.cluster.log[start:]
+
+
+def test_a_gate_that_was_not_passed_says_what_blocks_and_is_waited_for_again(world: World) -> None:
+    world.cluster.unhealthy.add("/orders")
+    with pytest.raises(Incomplete) as caught:
+        world.apply()
+    for said in ("/orders is not up", "3 of 3 offers lack UnfulfilledConstraint", "TASK_FAILED on 10.0.2.10: exit 78"):
+        assert said in str(caught.value)
+    assert world.changes() == ["create health:/orders"]
+    world.cluster.unhealthy.clear()
+    world.apply()
+    assert world.changes() == []
+
+
+def test_another_deployment_of_the_app_is_waited_for(world: World) -> None:
+    world.apply()
+    world.edit("orders/values.yaml", "mem: 128", "mem: 256")
+    world.cluster.locked["/orders"] = 3
+    world.apply()
+    assert world.cluster.apps["/orders"]["mem"] == 256
+
+
+def test_an_answer_that_was_lost_is_no_second_installation(world: World) -> None:
+    world.apply()
+    del world.cluster.apps["/kafka-1"]
+    declared = world.declare()
+    drivers = world.drivers(declared)
+    made = world.plan(declared.declared, drivers)
+    step = next(s for s in made.steps if s.subject == "package:/kafka-1")
+    drivers["package"].write("marathon", [step])
+    drivers["package"].write("marathon", [step])  # Cosmos answers PackageAlreadyInstalled
+    assert world.cluster.log.count("deploy /kafka-1") == 2
+
+
+def test_empty_data_is_begun_with_only_at_the_first_installation_and_only_for_a_while(world: World) -> None:
+    world.known = frozenset({"/kafka-2"})
+    world.apply()
+    until = {b: int(world.cluster.apps[b]["env"]["INITIALISE_UNTIL"]) for b in BROKERS}
+    assert until["/kafka-2"] == 0
+    assert until["/kafka-1"] > 1_000_000_000
+    assert world.changes() == []
+    world.edit("kafka/values.yaml", "heap: 256", "heap: 300")
+    world.apply()
+    assert {world.cluster.apps[b]["env"]["INITIALISE_UNTIL"] for b in BROKERS} == {"0"}
+
+
+def test_prune_removes_what_is_owned_and_no_longer_declared(world: World) -> None:
+    world.apply()
+    world.cluster.put("/somebodys", {"id": "/somebodys", "cmd": "sleep 1"})
+    world.cluster.put("/other", {"id": "/other", "cmd": "sleep 1", "labels": {packages.OWNER_LABEL: "poc/other"}})
+    shutil.rmtree(world.root / "edge")
+    world.edit("kafka/package.yaml", "  - name: kafka-3\n    volume: kafka-3\n    values: {node_id: 3}\n", "")
+    world.apply(prune=True)
+    assert set(world.cluster.apps) == {"/kafka-1", "/kafka-2", "/orders", "/somebodys", "/other"}
+
+
+def test_services_that_act_on_the_outside_start_suspended_at_replay(world: World) -> None:
+    world.edit("orders/package.yaml", "needs: [kafka]", "needs: [kafka]\noutbound: true")
+    found = {d.subject: d.state for d in world.declare(suspend_outbound=True).declared}
+    orders, edge = found["app:/orders"], found["app:/edge"]
+    assert orders is not None
+    assert edge is not None
+    assert orders["instances"] == 0
+    assert edge.get("instances", 1) == 1
+
+
+def test_an_option_that_the_schema_refuses_is_an_error_before_anything_is_sent(world: World) -> None:
+    world.edit("kafka/options.json.j2", "{{ values.heap }}", "1")
+    with pytest.raises(InputError, match=r"kafka\.heap"):
+        world.apply()
+    assert world.cluster.log == []
+
+
+def test_a_barrier_is_asked_of_a_task(world: World) -> None:
+    world.apply()
+    world.cluster.apps["/orders"]["tasks"] = [{"host": "10.0.2.11", "ports": [3301]}]
+    world.hosts.answers["http://10.0.2.11:3301/barrier"] = '{"offsets": {"0": 7}}'
+    spec = BarrierSpec(service="orders", path="/barrier")
+    client = world.cluster.client()
+    assert services.barrier(client, world.hosts, "master-1", spec) == {"offsets": {"0": 7}}
+    world.hosts.answers.clear()
+    with pytest.raises(GateFailed, match="orders does not say"):
+        services.barrier(client, world.hosts, "master-1", spec)
+
+
+def test_a_failure_of_one_service_leaves_the_others_done(world: World) -> None:
+    world.cluster.unhealthy.add("/kafka-2")
+    with pytest.raises(Incomplete, match="/kafka-2 is not up"):
+        world.apply()
+    assert "/edge" in world.cluster.apps
+    assert "/orders" not in world.cluster.apps
+
+
+def test_a_cluster_that_refuses_is_quoted(world: World) -> None:
+    world.apply()
+    world.edit("orders/values.yaml", "mem: 128", "mem: 256")
+    declared = world.declare()
+    drivers = world.drivers(declared)
+    made = world.plan(declared.declared, drivers)
+    refusal = {"message": "Object is not valid", "details": [{"path": "/mem", "errors": ["too much"]}]}
+    apps = world.cluster._apps
+    world.cluster._apps = lambda r: httpx.Response(422, json=refusal) if r.method == "PUT" else apps(r)  # type: ignore[method-assign]
+    with pytest.raises(Incomplete, match="422: Object is not valid /mem: too much"):
+        plan.apply(made, drivers, world.journal, world.journal)
