@@ -126,6 +126,8 @@ def _unpack(release: Release, folder: Path) -> None:
     """The release is in the folder, whole; one that is there already is kept, for it has the replay's settings."""
     if (folder / "Pulumi.yaml").exists():
         return
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError("it holds something else", where=str(folder), next_step="Run it from an empty directory.")
     aside = folder.with_name(f".{folder.name}.unpacking")
     shutil.rmtree(aside, ignore_errors=True)
     release.unpack(aside)

@@ -1,7 +1,6 @@
 """The public name: whether something answers behind it, and where it leads."""
 
 import http.client
-import json
 import socket
 import time
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 
 from rekindle.aws import objects
 from rekindle.aws.clients import Clients
+from rekindle.environment import switch_key
 from rekindle.errors import GateFailed
 from rekindle.inventory import Inventory, Stores
 from rekindle.progress import Tell
@@ -67,21 +67,15 @@ def addresses(name: str) -> frozenset[str]:
     return frozenset(str(address[0]) for *_, address in found)
 
 
-def switch(clients: Clients, stores: Stores, environment: str, recovery: str, epoch: int) -> None:
-    """The object that the public name's health check reads says that the recovery environment is the active one.
+def switch(clients: Clients, stores: Stores, environment: str, recovery: str) -> None:
+    """The object that the public name's health check looks for is there: the recovery environment has taken over.
 
-    Data plane only: no record is changed (FIELD.md 2). The lost environment's own object goes, so that
-    its region cannot take the name back when it returns.
+    Data plane only: no record is changed (us-east-1 carries Route 53's control plane). It is empty, because everybody may read it. The
+    lost environment's own goes, so that its region cannot take the name back when it returns.
     """
     client = clients.s3(stores.region)
-    body = json.dumps({"environment": recovery, "epoch": epoch, "instead_of": environment}).encode()
-    objects.put(client, stores.switch_bucket, active_key(recovery), body, "application/json")
-    objects.delete(client, stores.switch_bucket, active_key(environment))
-
-
-def active_key(environment: str) -> str:
-    """The object that is there while the environment is the one that serves."""
-    return f"{environment}/active"
+    objects.put(client, stores.switch_bucket, switch_key(recovery), b"", "text/plain")
+    objects.delete(client, stores.switch_bucket, switch_key(environment))
 
 
 def await_switched(

@@ -182,7 +182,7 @@ class Work:
         """The public name leads here, and is answered."""
         inventory = self._standing().inventory
         stores = stores_of(inventory)
-        switch(self.request.clients, stores, self.planned.environment, self.planned.recovery, self.planned.epoch)
+        switch(self.request.clients, stores, self.planned.environment, self.planned.recovery)
         if inventory.public_name:
             await_switched(PublicName(inventory.public_name), inventory, self.request.progress.tell)
         return {ANSWERS_SINCE: self.request.now().isoformat()}

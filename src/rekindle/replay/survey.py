@@ -38,7 +38,7 @@ class Evidence:
 
 
 def survey(evidence: Evidence, choices: Choices) -> Situation:
-    """The situation; InputError for a restore point that is not in the journal, or another release than it began with."""
+    """The situation; InputError for an unknown restore point, or another release than the replay began with."""
     begun = _committed(evidence)
     if begun and begun.release != evidence.release:
         raise InputError(

@@ -1,0 +1,182 @@
+"""What a replay decides, as tables: a situation and choices in, problems, losses and restores out."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from rekindle.backup import points
+from rekindle.errors import InputError, Refused
+from rekindle.inventory import Stores
+from rekindle.journal.entries import RestorePoint, SupersededBy, VolumeCopy
+from rekindle.replay.planning import Phase, plan_of
+from rekindle.replay.situation import Answer, Begun, Choices, Situation
+
+NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+SILENT = Answer(is_serving=False, said="no answer: timed out")
+SERVING = Answer(is_serving=True, said="answered 200")
+
+
+def copy_of(name: str) -> VolumeCopy:
+    return VolumeCopy(
+        name=name,
+        volume_id=f"vol-{name}",
+        az="us-east-1a",
+        size_gib=1,
+        service=name,
+        snapshot_id=f"snap-{name}",
+        copy_id=f"copy-{name}",
+        copy_region="us-west-2",
+        state="complete",
+    )
+
+
+POINT = RestorePoint(
+    id="rp-1",
+    release="r1",
+    status="complete",
+    consistency=points.FROZEN,
+    barrier={"kafka": {"at": (NOON - timedelta(minutes=10)).isoformat(), "said": {"offsets": {"0": 5}}}},
+    volumes=(copy_of("kafka-1"), copy_of("kafka-2")),
+    started=NOON - timedelta(minutes=10),
+)
+READY = Situation(
+    environment="dev",
+    recovery="dev-dr",
+    now=NOON,
+    release="r1",
+    restore_point=POINT,
+    restore_points=("rp-1",),
+    whole_copies=frozenset({"copy-kafka-1", "copy-kafka-2"}),
+    wanted_volumes={"kafka-1": 1, "kafka-2": 1},
+    missing_artifacts=(),
+    key_problem="",
+    stores=Stores(
+        region="us-west-2",
+        journal_bucket="journal",
+        mirror_bucket="mirror",
+        artifacts_bucket="artifacts",
+        switch_bucket="switch",
+        kms_key_arn="arn:aws:kms:us-west-2:1:key/k",
+    ),
+    public_name=SILENT,
+    region_api=SILENT,
+    running=(),
+    superseded=None,
+)
+BEGUN = Begun(
+    epoch=1,
+    release="r1",
+    restore_point="rp-1",
+    restores={"kafka-1": "copy-kafka-1"},
+    started=NOON,
+    failed_since=None,
+    accepted=("kafka-2",),
+)
+MARK = SupersededBy(environment="dev-dr", epoch=1)
+
+
+def problems(situation: Situation, choices: Choices | None = None) -> set[str]:
+    return {problem.name for problem in plan_of(situation, choices or Choices()).problems}
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({}, set()),
+        ({"release": None}, {"release"}),
+        ({"stores": None}, {"dev-dr"}),
+        ({"key_problem": "it is PendingDeletion"}, {"key"}),
+        ({"public_name": SERVING}, {"public name"}),
+        ({"running": ("master-1",)}, {"dev-dr"}),
+        ({"superseded": MARK}, {"dev"}),
+        ({"restore_point": None}, {"restore-point"}),
+        ({"whole_copies": frozenset({"copy-kafka-1"})}, {"kafka-2"}),
+        ({"wanted_volumes": {"kafka-2": 1}}, {"kafka-1"}),
+        ({"missing_artifacts": ("kafka.tgz", "jre.tgz")}, {"kafka.tgz", "jre.tgz"}),
+        ({"whole_copies": frozenset(), "missing_artifacts": ("jre.tgz",)}, {"kafka-1", "kafka-2", "jre.tgz"}),
+        ({"region_api": SERVING}, set()),
+    ],
+)
+def test_every_gap_is_named_before_any_change(changed: dict[str, Any], named: set[str]) -> None:
+    situation = replace(READY, **changed)
+    assert problems(situation) == named
+    if named:
+        with pytest.raises(Refused) as refusal:
+            plan_of(situation, Choices()).require_possible()
+        assert all(name in str(refusal.value) for name in named)
+
+
+@pytest.mark.parametrize(
+    ("changed", "accepted", "left"),
+    [
+        ({"whole_copies": frozenset({"copy-kafka-1"})}, {"kafka-2"}, set()),
+        ({"whole_copies": frozenset()}, {"kafka-2"}, {"kafka-1"}),
+        ({"missing_artifacts": ("jre.tgz",)}, {"jre.tgz"}, set()),
+        ({"restore_point": None}, {"restore-point"}, set()),
+    ],
+)
+def test_a_loss_is_accepted_by_its_name_only(changed: dict[str, Any], accepted: set[str], left: set[str]) -> None:
+    plan = plan_of(replace(READY, **changed), Choices(accept_loss=frozenset(accepted)))
+    assert {p.name for p in plan.problems} == left
+    assert all(any(name in loss for loss in plan.losses) for name in accepted)
+    assert not accepted & plan.restores.keys()
+
+
+def test_what_is_not_missing_cannot_be_accepted() -> None:
+    with pytest.raises(InputError, match="kafka-3"):
+        plan_of(READY, Choices(accept_loss=frozenset({"kafka-3"})))
+
+
+def test_a_key_that_cannot_be_used_is_no_loss_to_accept() -> None:
+    with pytest.raises(InputError):
+        plan_of(replace(READY, key_problem="it is Disabled"), Choices(accept_loss=frozenset({"key"})))
+
+
+def test_a_name_that_still_answers_is_overridden_only_by_saying_so() -> None:
+    serving = replace(READY, public_name=SERVING)
+    assert problems(serving) == {"public name"}
+    assert problems(serving, Choices(override_serving=True)) == set()
+
+
+def test_the_plan_says_what_comes_back_and_what_is_lost() -> None:
+    plan = plan_of(READY, Choices(failed_since=NOON - timedelta(minutes=4)))
+    assert plan.restores == {"kafka-1": "copy-kafka-1", "kafka-2": "copy-kafka-2"}
+    assert plan.rpo_seconds == 360
+    assert "2026-11-21 11:50:00 UTC" in plan.losses[0]
+    assert [p.name for p in plan.phases] == list(Phase)
+    assert any("unprotected" in note for note in plan.notes)
+    assert any("superseded" in line for line in plan.irreversible)
+
+
+def test_the_rpo_counts_up_to_now_where_nobody_knows_when_it_failed() -> None:
+    assert plan_of(READY, Choices()).rpo_seconds == 600
+
+
+def test_a_backup_without_the_freeze_is_called_what_it_is() -> None:
+    crash = replace(READY, restore_point=POINT.model_copy(update={"consistency": points.CRASH}))
+    assert any("without the freeze" in loss for loss in plan_of(crash, Choices()).losses)
+
+
+def test_a_volume_of_no_restore_point_is_said_to_begin_empty() -> None:
+    more = replace(READY, wanted_volumes={**READY.wanted_volumes, "new-1": 1})
+    assert any("new-1" in note and "empty" in note for note in plan_of(more, Choices()).notes)
+
+
+def test_a_replay_that_goes_on_is_not_refused_by_what_it_did_itself() -> None:
+    resumed = replace(READY, begun=BEGUN, superseded=MARK, last_epoch=1, running=("master-1",), public_name=SERVING)
+    plan = plan_of(resumed, Choices())
+    assert not plan.problems
+    assert plan.is_resumed
+    assert plan.epoch == 1
+    assert plan.restores == {"kafka-1": "copy-kafka-1"}
+
+
+def test_losses_accepted_at_the_beginning_need_not_be_accepted_again() -> None:
+    resumed = replace(READY, begun=BEGUN, superseded=MARK, whole_copies=frozenset({"copy-kafka-1"}))
+    assert not plan_of(resumed, Choices()).problems
+
+
+def test_an_environment_that_was_fenced_is_superseded_with_the_next_epoch() -> None:
+    assert plan_of(replace(READY, last_epoch=3), Choices()).epoch == 4
