@@ -70,8 +70,9 @@ def addresses(name: str) -> frozenset[str]:
 def switch(clients: Clients, stores: Stores, environment: str, recovery: str) -> None:
     """The object that the public name's health check looks for is there: the recovery environment has taken over.
 
-    Data plane only: no record is changed (us-east-1 carries Route 53's control plane). It is empty, because everybody may read it. The
-    lost environment's own goes, so that its region cannot take the name back when it returns.
+    Data plane only: no record is changed, since us-east-1 carries Route 53's control plane. It is empty,
+    because everybody may read it. The lost environment's own goes, so that its region cannot take the
+    name back when it returns.
     """
     client = clients.s3(stores.region)
     objects.put(client, stores.switch_bucket, switch_key(recovery), b"", "text/plain")

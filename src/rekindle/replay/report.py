@@ -1,5 +1,6 @@
 """What a replay did: how long it took, what was lost, what clients must renew."""
 
+import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -39,7 +40,8 @@ class ReplayReport:
 
     def document(self) -> dict[str, Any]:
         """As JSON values."""
-        return asdict(self)
+        document: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return document
 
     @classmethod
     def of_document(cls, document: Any) -> "ReplayReport":

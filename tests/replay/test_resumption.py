@@ -1,0 +1,149 @@
+"""A replay that is cut, in every phase and on both sides of every entry, goes on and ends as one that was not."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from pydantic import JsonValue
+from rich.console import Console
+from test_planning import NOON, POINT, READY
+
+from rekindle.errors import Refused
+from rekindle.journal.holder import Holder
+from rekindle.journal.journal import Journal
+from rekindle.journal.lock import Lock
+from rekindle.journal.store import DirectoryStore
+from rekindle.progress import Progress
+from rekindle.replay.carry_out import ANSWERS_SINCE, Action, carry_out
+from rekindle.replay.ledger import Ledger
+from rekindle.replay.planning import Phase, ReplayPlan, plan_of
+from rekindle.replay.report import ReplayReport
+from rekindle.replay.situation import Choices
+from rekindle.secrets import Keyring
+
+KEYRING = Keyring(b"k" * 32)
+NO_CHOICES = Choices()
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing that runs afterwards may tidy up."""
+
+
+@dataclass
+class World:
+    """What phases make true, and how often each was begun."""
+
+    store: DirectoryStore
+    built: list[Phase] = field(default_factory=list)
+    cut: tuple[Phase, str] | None = None
+    at: datetime = NOON
+
+    def now(self) -> datetime:
+        self.at += timedelta(seconds=1)
+        return self.at
+
+    def actions(self) -> Mapping[Phase, Action]:
+        return {phase: lambda phase=phase: self.make(phase) for phase in Phase}
+
+    def make(self, phase: Phase) -> dict[str, JsonValue]:
+        if self.cut == (phase, "before"):
+            raise Killed
+        self.built.append(phase)
+        if self.cut == (phase, "after"):
+            raise Killed
+        return {ANSWERS_SINCE: self.at.isoformat()} if phase is Phase.PUBLIC_NAME else {}
+
+    @contextmanager
+    def journal(self) -> Iterator[Journal]:
+        with Lock.acquire(self.store, "dev-dr", KEYRING, Holder.of_this_process("replay"), take=True) as lock:
+            yield Journal.open(self.store, "dev-dr", KEYRING, lock=lock, clock=self.now)
+
+    def run(self, plan: ReplayPlan, choices: Choices = NO_CHOICES) -> ReplayReport:
+        with self.journal() as journal:
+            ledger = Ledger.read(journal)
+            resumed = replace(plan, is_resumed=ledger.begun is not None)
+            return carry_out(
+                resumed,
+                choices,
+                self.actions(),
+                ledger,
+                Progress(Console(file=StringIO())),
+                restore_point=POINT,
+                started=self.now(),
+                folder="release",
+                now=self.now,
+            )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(DirectoryStore(tmp_path))
+
+
+PLAN = plan_of(READY, Choices())
+
+
+def test_phases_are_done_once_and_in_their_order(world: World) -> None:
+    report = world.run(PLAN, Choices(failed_since=NOON - timedelta(minutes=1)))
+    assert world.built == list(Phase)
+    assert [p.name for p in report.phases] == list(Phase)
+    assert report.rpo_seconds == 540
+    assert report.rto_seconds is not None
+    assert 60 < report.rto_seconds < 60 + report.replay_seconds
+
+
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_a_cut_in_any_phase_is_gone_on_from(world: World, phase: Phase, side: str) -> None:
+    world.cut = (phase, side)
+    with pytest.raises(Killed):
+        world.run(PLAN, Choices(failed_since=NOON))
+    world.cut = None
+    report = world.run(PLAN)
+    expected = list(Phase)
+    if side == "after":
+        expected.insert(expected.index(phase), phase)
+    assert world.built == expected
+    assert report.failed_since == NOON.isoformat()
+    assert len(report.phases) == len(Phase)
+
+
+def test_the_clock_of_a_cut_replay_runs_from_its_first_beginning(world: World) -> None:
+    world.cut = (Phase.CHECKS, "before")
+    with pytest.raises(Killed):
+        world.run(PLAN)
+    world.cut, world.at = None, world.at + timedelta(hours=1)
+    report = world.run(PLAN)
+    assert report.replay_seconds > 3600
+    assert next(p.seconds for p in report.phases if p.name == Phase.CHECKS) > 3600
+
+
+def test_a_replay_that_is_over_is_on_record(world: World) -> None:
+    report = world.run(PLAN)
+    with world.journal() as journal:
+        assert Ledger.read(journal).report == report
+
+
+def test_begun_again_all_phases_are_to_be_done(world: World) -> None:
+    world.cut = (Phase.CHECKS, "before")
+    with pytest.raises(Killed):
+        world.run(PLAN)
+    with world.journal() as journal:
+        ledger = Ledger.read(journal)
+        assert ledger.begun
+        ledger.begin("dev", ledger.begun)
+        assert ledger.done == {}
+    with world.journal() as journal:
+        assert Ledger.read(journal).done == {}
+
+
+def test_a_plan_with_problems_leaves_no_trace(world: World) -> None:
+    with pytest.raises(Refused):
+        world.run(plan_of(replace(READY, release=None), Choices()))
+    assert world.built == []
+    with world.journal() as journal:
+        assert Ledger.read(journal).begun is None
