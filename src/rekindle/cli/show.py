@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -10,7 +10,9 @@ from rich.markup import escape
 from rich.text import Text
 
 from rekindle.errors import RekindleError
+from rekindle.journal.entries import RestorePoint
 from rekindle.plan import Action, Plan, State, Step
+from rekindle.replay import ReplayPlan, ReplayReport
 
 MARKS = {Action.CREATE: ("+", "green"), Action.UPDATE: ("~", "yellow"), Action.DELETE: ("-", "red")}
 SHOWN_LINES = 12  # of one step's differences; the plan file has all
@@ -32,7 +34,7 @@ def plan(console: Console, planned: Plan) -> None:
 
 
 def summary(planned: Plan) -> str:
-    """"3 to create, 1 to update", or that there is nothing to do."""
+    """ "3 to create, 1 to update", or that there is nothing to do."""
     counts = Counter(step.action for step in planned.steps)
     parts = [f"{counts[action]} to {action}" for action in MARKS if counts[action]]
     return ", ".join(parts) if parts else f"{planned.environment}: nothing to change."
@@ -82,3 +84,65 @@ def _capped(lines: list[str]) -> list[str]:
     if len(lines) <= SHOWN_LINES:
         return lines
     return [*lines[: SHOWN_LINES - 1], f"… and {len(lines) - SHOWN_LINES + 1} more"]
+
+
+def restore_point(console: Console, point: RestorePoint, *, as_json: bool) -> None:
+    """What was saved, and what it is worth."""
+    if as_json:
+        console.print_json(point.model_dump_json())
+        return
+    names = ", ".join(volume.name for volume in point.volumes)
+    console.print(f"{point.id}: {point.status}, {point.consistency}; {names}")
+
+
+def replay_plan(console: Console, planned: ReplayPlan) -> None:
+    """What will be done, what will be lost, what cannot be undone, and what forbids it."""
+    console.print(f"[bold]Replay of {planned.environment} as {planned.recovery}[/], epoch {planned.epoch}")
+    console.print(f"  release        {planned.release[:12] or 'none'}")
+    console.print(f"  restore point  {planned.restore_point or 'none'}")
+    if planned.restored_to:
+        rpo = "" if planned.rpo_seconds is None else f" ({planned.rpo_seconds:.0f} s are lost)"
+        console.print(f"  restored to    {planned.restored_to:%Y-%m-%d %H:%M:%S} UTC{rpo}")
+    if planned.is_resumed:
+        console.print("  it began before, and goes on")
+    for number, phase in enumerate(planned.phases, 1):
+        console.print(Text(f"  {number}. {phase.name}: {phase.what}"), soft_wrap=True)
+    _lines(console, "Lost", planned.losses, "yellow")
+    _lines(console, "Cannot be undone", planned.irreversible, "yellow")
+    _lines(console, "To know", planned.notes, "")
+    _lines(console, "Forbids it", [f"{p.name}: {p.what} {p.next_step}" for p in planned.problems], "red")
+
+
+def replay_report(console: Console, report: ReplayReport) -> None:
+    """How long it took, what was lost, and what people must do now."""
+    console.print(f"[bold green]{report.recovery_environment} serves in place of {report.environment}[/]")
+    for phase in report.phases:
+        console.print(f"  {phase.seconds:7.1f} s  {phase.name}")
+    console.print(f"  {report.replay_seconds:7.1f} s  from the start of replay to its end")
+    if report.rpo_seconds is not None:
+        console.print(f"  {report.rpo_seconds:7.1f} s  of writes before the disaster are not in the restore point")
+    _lines(console, "Accepted losses", report.accepted_losses, "yellow")
+    _lines(console, "Clients must renew", report.clients_renew, "")
+    if report.is_unprotected:
+        console.print(
+            f"[yellow]{report.recovery_environment} is unprotected until its journal is in a third region.[/]"
+        )
+    console.print(Text(f"Its settings are in {report.folder}: keep them in your repository."), soft_wrap=True)
+
+
+def status(console: Console, found: dict[str, Any], *, as_json: bool) -> None:
+    """One line for each thing worth knowing."""
+    if as_json:
+        console.print_json(json.dumps(found))
+        return
+    for key, value in found.items():
+        if value not in (None, [], False):
+            shown = value if isinstance(value, str | int) else json.dumps(value)
+            console.print(Text(f"{key.replace('_', ' '):18} {shown}"), soft_wrap=True)
+
+
+def _lines(console: Console, title: str, lines: Sequence[str], style: str) -> None:
+    if lines:
+        console.print(Text(f"{title}:", style=f"bold {style}".strip()))
+    for line in lines:
+        console.print(Text(f"  - {line}", style=style), soft_wrap=True)

@@ -4,13 +4,27 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from rekindle import bootstrap, dcos, plan, roles, services
+from rekindle import bootstrap, plan, roles, services
 from rekindle.operation import Operation
-from rekindle.plan import Declared, Driver, Plan
+from rekindle.plan import Declared, Driver, Key, Plan
 from rekindle.roles import DcosSettings
 from rekindle.transport import Transport
 from rekindle.verbs import reach
 from rekindle.verbs.supplies import Supplies
+
+SERVICE_KINDS = frozenset({"app", "package", "repository", "secret_file"})  # gates are no lasting state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which packages are applied, and how."""
+
+    packages: frozenset[str] | None = None  # by name; None: all
+    suspend_outbound: bool = False  # what acts on the outside gets no instance
+    known: frozenset[str] = frozenset()  # app ids whose data was restored: their volumes are never begun with empty
+
+
+EVERYTHING = Wanted()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,17 +66,19 @@ def on_cluster(
     transport: Transport,
     *,
     command: str = "apply",
-    suspend_outbound: bool = False,
-    known: frozenset[str] = frozenset(),
+    wanted: Wanted = EVERYTHING,
 ) -> Iterator[Work]:
-    """What is left to make the cluster run what packages/ declares, pruning included, while the tunnel is open."""
+    """What is left to make the cluster run what packages/ declares, while the tunnel is open.
+
+    What Rekindle owns there and nobody declares any more is removed, unless only some packages are wanted.
+    """
     found = services.declare(
         supplies.packages,
         operation.inventory,
         supplies.links,
         {name: operation.secrets.get(name) for name in services.secret_names(supplies.packages)},
         operation.keyring,
-        suspend_outbound=suspend_outbound,
+        suspend_outbound=wanted.suspend_outbound,
     )
     with reach.cluster(operation, transport) as client:
         drivers = services.drivers(
@@ -72,10 +88,35 @@ def on_cluster(
             found.declared,
             supplies.packages,
             secret_files=found.secret_files,
-            known=known | held_data(operation),
+            known=wanted.known | held_data(operation),
         )
-        everything = (*found.declared, *_prunable(client, operation, found.declared))
+        everything = _narrowed(found, wanted) or (
+            *found.declared,
+            *services.prunable(client, operation.inventory, found.declared),
+        )
         yield Work(plan=_planned(operation, supplies, everything, drivers, command), drivers=drivers, supplies=supplies)
+
+
+def drifted(operation: Operation) -> Plan:
+    """The steps back to what was last applied to services; nothing is written."""
+    applied = operation.journal.fold().applied
+    declared = [
+        Declared(target=target, subject=subject, state=state)
+        for (target, subject), state in applied.items()
+        if subject.partition(":")[0] in SERVICE_KINDS
+    ]
+    with reach.hosts(operation) as transport, reach.cluster(operation, transport) as client:
+        drivers = services.drivers(client, transport, operation.keyring, declared)
+        observed = plan.observe(declared, drivers)
+    for error in observed.failures.values():
+        raise error
+    return Plan(
+        environment=operation.environment,
+        command="drift",
+        release=operation.journal.fold().release or "",
+        journal_head=operation.journal.head.digest,
+        steps=plan.diff(declared, observed.facts),
+    )
 
 
 def carry_out(operation: Operation, work: Work) -> None:
@@ -99,8 +140,20 @@ def held_data(operation: Operation) -> frozenset[str]:
     )
 
 
-def _prunable(client: dcos.Client, operation: Operation, declared: Iterable[Declared]) -> tuple[Declared, ...]:
-    return services.prunable(client, operation.inventory, declared)
+def _narrowed(found: services.Declaration, wanted: Wanted) -> tuple[Declared, ...]:
+    """What the wanted packages declare, and all that it needs; nothing when all are wanted."""
+    if wanted.packages is None:
+        return ()
+    apps = {service.app_id for service in found.services if service.package.name in wanted.packages}
+    by_key = {d.key: d for d in found.declared}
+    stack = [key for key in by_key if key[1].partition(":")[2] in apps]
+    kept: set[Key] = set()
+    while stack:
+        key = stack.pop()
+        if key not in kept:
+            kept.add(key)
+            stack.extend(by_key[key].needs)
+    return tuple(d for d in found.declared if d.key in kept)
 
 
 def _planned(

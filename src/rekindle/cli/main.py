@@ -1,0 +1,306 @@
+"""The verbs of the command line, and how they end.
+
+Exit codes: 0 done, 1 an error (of usage too), 2 changes are pending.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from rekindle import backup as backups
+from rekindle import plan as plans
+from rekindle import replay as replays
+from rekindle import services
+from rekindle.aws.clients import Clients
+from rekindle.cli import show
+from rekindle.errors import InputError, RekindleError
+from rekindle.inventory import Role
+from rekindle.journal.release import Releases
+from rekindle.operation import Operation, opened
+from rekindle.plan import Plan
+from rekindle.progress import Progress
+from rekindle.secrets import Secret
+from rekindle.verbs import reach, status, supplies, work
+from rekindle.verbs.replaying import ReplayVerbs
+from rekindle.verbs.work import Work
+
+PENDING = 2
+DEBUG_VARIABLE = "REKINDLE_DEBUG"
+JOURNAL_VARIABLE = "REKINDLE_JOURNAL"
+
+
+class Pending(Exception):
+    """Changes are pending: exit code 2, which a usage error may not have."""
+
+
+app = typer.Typer(
+    help="Provision, bootstrap and operate DC/OS data platforms, and rebuild them elsewhere when a region is lost.\n\n"
+    "A day: pulumi up → bootstrap → plan → apply → backup. A bad day: replay. Run in the folder of Pulumi.yaml.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+secret_app = typer.Typer(help="Values that services need and nobody may read.", no_args_is_help=True)
+app.add_typer(secret_app, name="secret")
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Environment = Annotated[str, typer.Argument(help="The environment: a stack such as dev.", show_default=False)]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for machines.")]
+TakeLock = Annotated[bool, typer.Option("--take-lock", help="Take the lock from a holder that will not come back.")]
+Inventory = Annotated[
+    Path | None, typer.Option("--inventory", help="Hosts that Pulumi did not make: a file in the inventory's form.")
+]
+
+
+@app.command()
+def bootstrap(
+    environment: Environment,
+    plan: Annotated[bool, typer.Option("--plan", help="Show what is left to do, and do nothing.")] = False,
+    yes: Yes = False,
+    take_lock: TakeLock = False,
+    inventory: Inventory = None,
+) -> None:
+    """Turn an environment's bare hosts into a DC/OS cluster, over SSH; run again, it does only what is left."""
+    with operation(environment, "bootstrap", changes=True, take_lock=take_lock, inventory=inventory) as op:
+        with op.progress.phase("release and artifacts"):
+            declared = supplies.declared(op)
+        with reach.hosts(op) as transport:
+            with op.progress.phase(f"facts of {len(op.inventory.hosts)} hosts"):
+                left = work.on_hosts(op, declared, transport)
+            _finish(op, left, only_plan=plan, yes=yes, phase="hosts to cluster")
+
+
+@app.command("plan")
+def plan_(
+    environment: Environment,
+    out_file: Annotated[Path | None, typer.Option("--out", help="The plan file that `apply` reads.")] = None,
+    as_json: Json = False,
+    inventory: Inventory = None,
+) -> None:
+    """Show what `apply` would change, and write the plan file that it reads; exit code 2 when there is something."""
+    target = out_file or Path(f"{environment}.plan.json")
+    with operation(environment, "plan", changes=False, inventory=inventory) as op, _services(op) as left:
+        target.write_text(left.plan.to_json())
+        if as_json:
+            out.print_json(left.plan.to_json())
+        else:
+            show.plan(out, left.plan)
+            out.print(f"Written to {target}. Carry it out: rekindle apply {environment} {target}")
+    if left.plan.steps:
+        raise Pending
+
+
+@app.command()
+def apply(
+    environment: Environment,
+    plan_file: Annotated[
+        Path | None,
+        typer.Argument(help="What `plan` wrote; without it, plan and ask.", exists=True, dir_okay=False),
+    ] = None,
+    yes: Yes = False,
+    take_lock: TakeLock = False,
+    inventory: Inventory = None,
+) -> None:
+    """Make the cluster run exactly what packages/ declares, in the order of needs, behind health gates."""
+    planned = Plan.from_json(plan_file.read_text(), where=str(plan_file)) if plan_file else None
+    if planned and planned.environment != environment:
+        raise InputError(f"this plan is for {planned.environment}", where=str(plan_file))
+    with (
+        operation(environment, "apply", changes=True, take_lock=take_lock, inventory=inventory) as op,
+        _services(op) as left,
+    ):
+        if planned:
+            plans.check_fresh(planned, left.plan)
+        _finish(op, left, only_plan=False, yes=yes or planned is not None, phase="services")
+
+
+@app.command()
+def drift(environment: Environment, as_json: Json = False, inventory: Inventory = None) -> None:
+    """Compare services with what was last applied; nothing is written; exit code 2 when something differs."""
+    with operation(environment, "drift", changes=False, inventory=inventory) as op:
+        found = work.drifted(op)
+        if as_json:
+            out.print_json(found.to_json())
+        else:
+            show.plan(out, found)
+    if found.steps:
+        raise Pending
+
+
+@app.command()
+def backup(environment: Environment, as_json: Json = False, take_lock: TakeLock = False) -> None:
+    """Take a restore point of all data volumes, copied to the recovery region; finishes what a killed one left."""
+    with operation(environment, "backup", changes=True, take_lock=take_lock) as op:
+        release = Releases(op.store).load(_release_in_force(op))
+        with (
+            reach.hosts(op) as transport,
+            reach.cluster(op, transport) as client,
+            op.progress.phase("restore point"),
+        ):
+            agent = op.inventory.with_role(Role.PRIVATE_AGENT)[0].name
+            point = backups.run(
+                backups.Backup(
+                    inventory=op.inventory,
+                    journal=op.journal,
+                    clients=op.clients,
+                    hosts=transport,
+                    mirror=op.mirror,
+                    artifacts=release.artifacts,
+                    groups=backups.groups_of(
+                        supplies.of_release(op, release).packages,
+                        op.inventory,
+                        lambda spec: services.barrier(client, transport, agent, spec),
+                    ),
+                    tell=op.progress.tell,
+                )
+            )
+        op.journal.checkpoint()
+    show.restore_point(out, point, as_json=as_json)
+
+
+@app.command()
+def replay(
+    environment: Environment,
+    to: Annotated[str, typer.Option("--to", help="The recovery environment that stands by.", show_default=False)],
+    journal: Annotated[str, typer.Option("--journal", envvar=JOURNAL_VARIABLE, help="s3://BUCKET?region=REGION")] = "",
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would be done and lost, and do nothing.")] = False,
+    accept_loss: Annotated[
+        list[str] | None, typer.Option("--accept-loss", metavar="NAME", help="Go on without this; may be repeated.")
+    ] = None,
+    override_serving: Annotated[
+        bool, typer.Option("--override-serving", help="Go on though the old public name still answers.")
+    ] = False,
+    yes: Yes = False,
+) -> None:
+    """Rebuild a lost environment as another one, from its journal; killed, run it again: it goes on."""
+    request = replays.Request(
+        environment=environment,
+        recovery=to,
+        journal=journal,
+        folder=Path(f"replay-{environment}-to-{to}").absolute(),
+        progress=Progress(err),
+        choices=replays.Choices(accept_loss=frozenset(accept_loss or ()), override_serving=override_serving),
+        variables=dict(os.environ),
+        clients=Clients(),
+    )
+    planned = replays.plan(request)
+    show.replay_plan(out, planned)
+    if plan:
+        raise typer.Exit(1) if planned.problems else Pending
+    planned.require_possible()
+    _ask(f"Replay {environment} as {to}?", yes=yes)
+    show.replay_report(out, replays.run(request, ReplayVerbs()))
+
+
+@app.command("status")
+def status_(environment: Environment, as_json: Json = False, inventory: Inventory = None) -> None:
+    """Say what an environment is: release, restore points, lock, what was begun and never ended."""
+    with operation(environment, "status", changes=False, inventory=inventory) as op:
+        show.status(out, status.of(op), as_json=as_json)
+
+
+@secret_app.command("set")
+def secret_set(environment: Environment, name: Annotated[str, typer.Argument(help="orders/token")]) -> None:
+    """Keep a value, read from stdin, encrypted beside the journal."""
+    value = typer.prompt("value", hide_input=True) if sys.stdin.isatty() else sys.stdin.read().strip()
+    if not value:
+        raise InputError("the value on stdin is empty", where=name)
+    with operation(environment, "secret set", changes=True) as op:
+        version = op.secrets.set(name, Secret(value))
+    out.print(f"{name} is kept, version {version}.")
+
+
+@contextmanager
+def operation(
+    environment: str, reason: str, *, changes: bool, take_lock: bool = False, inventory: Path | None = None
+) -> Iterator[Operation]:
+    """The operation that a verb works with, in the folder it was started in."""
+    progress = Progress(err)
+    with opened(
+        Path.cwd(),
+        environment,
+        reason,
+        progress,
+        changes=changes,
+        take_lock=take_lock,
+        inventory_file=inventory,
+    ) as found:
+        yield found
+
+
+@contextmanager
+def _services(op: Operation) -> Iterator[Work]:
+    """What is left for the services, while the cluster is reached."""
+    with op.progress.phase("release and artifacts"):
+        declared = supplies.declared(op)
+    with reach.hosts(op) as transport, work.on_cluster(op, declared, transport) as left:
+        yield left
+
+
+def _finish(op: Operation, left: Work, *, only_plan: bool, yes: bool, phase: str) -> None:
+    """Shows the plan, asks, and carries it out."""
+    if not left.plan.steps:
+        out.print(show.summary(left.plan))
+        return
+    show.plan(out, left.plan)
+    if only_plan:
+        raise Pending
+    _ask("Carry it out?", yes=yes)
+    with op.progress.phase(phase):
+        work.carry_out(op, left)
+    out.print(f"{op.environment}: {len(left.plan.steps)} changes done.")
+
+
+def _ask(question: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InputError("nobody is there to say yes", next_step="Say --yes to do it without asking.")
+    typer.confirm(question, abort=True)
+
+
+def _release_in_force(op: Operation) -> str:
+    release = op.journal.fold().release
+    if release is None:
+        raise InputError(
+            "nothing was ever applied, so there is nothing to restore",
+            where=op.environment,
+            next_step=f"Run `rekindle apply {op.environment}` first.",
+        )
+    return release
+
+
+def _ended(run: Callable[[], Any]) -> int:
+    """The exit code of a run, with its error shown."""
+    try:
+        run()
+    except Pending:
+        return PENDING
+    except RekindleError as error:
+        show.error(err, error)
+    except KeyboardInterrupt:
+        err.print("interrupted; run the same command again, and it goes on from here")
+    except SystemExit as ended:
+        return 1 if ended.code else 0
+    except Exception as defect:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        err.print(f"error: {type(defect).__name__}: {defect}", markup=False)
+        err.print(f"This is a defect of Rekindle. Set {DEBUG_VARIABLE}=1 and run it again to see where it is.")
+    return 1
+
+
+def main() -> None:
+    """Runs the command line and exits."""
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # its errors reach people as ours
+    sys.exit(_ended(app))

@@ -1,0 +1,35 @@
+"""What an environment is, as its journal says."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from rekindle import replay
+from rekindle.operation import Operation
+
+
+def of(operation: Operation) -> dict[str, Any]:
+    """Release, restore points, unfinished steps, supersession and the last replay, as JSON values."""
+    folded, inventory = operation.journal.fold(), operation.inventory
+    complete = [p for p in folded.restore_points.values() if p.status == "complete"]
+    newest = complete[-1] if complete else None
+    report = replay.last(operation.journal)
+    return {
+        "environment": operation.environment,
+        "region": inventory.region,
+        "standby": inventory.standby,
+        "hosts": len(inventory.hosts),
+        "release": folded.release,
+        "journal": {"sequence": operation.journal.head.sequence, "head": operation.journal.head.digest},
+        "restore_point": newest and {"id": newest.id, "age_seconds": _age(newest.ended or newest.started)},
+        "restore_points": {"complete": len(complete), "all": len(folded.restore_points)},
+        "unfinished_steps": sorted(f"{subject} on {target}" for target, subject in folded.in_flight),
+        "failed_steps": sorted(f"{subject} on {target}" for target, subject in folded.failed),
+        "superseded_by": folded.superseded and folded.superseded.environment,
+        "unprotected": inventory.stores is not None and inventory.stores.region == inventory.region,
+        "replayed": asdict(report) if report else None,
+    }
+
+
+def _age(moment: datetime) -> int:
+    return int((datetime.now(UTC) - moment).total_seconds())
