@@ -9,10 +9,15 @@ _LOOK_SECONDS = 0.5
 
 
 def leave_with_engine(server: Any) -> None:
-    """Returns, with the gRPC server stopped, when the parent process is another or SIGTERM comes."""
+    """Ends this process when the engine says so, or is gone.
+
+    The engine gives each plugin a process group of its own, so a SIGINT is the engine's farewell and
+    not the terminal's ^C; it waits five seconds for those that do not take it.
+    """
     engine = os.getppid()
     ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    for farewell in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(farewell, lambda *_: ended.set())
     while not ended.wait(_LOOK_SECONDS) and os.getppid() == engine:
         pass
     server.stop(grace=None)

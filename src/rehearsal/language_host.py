@@ -3,7 +3,6 @@
 import importlib
 import os
 import runpy
-import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -61,8 +60,6 @@ def _run(program: Path) -> None:
 
 def main() -> None:
     """Serves until the engine ends; the first line on stdout is the port."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
     server = grpc.server(ThreadPoolExecutor(max_workers=8), options=[("grpc.max_receive_message_length", 400 << 20)])
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageHost(), server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -4,7 +4,6 @@ Written against the wire rather than Pulumi's experimental server, which keeps t
 Diff and turns refusals into tracebacks. Each request has a thread of its own: boto3 blocks.
 """
 
-import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
@@ -201,7 +200,6 @@ def _refuse_half_made(context: Any, id: str, inputs: Properties, reason: str) ->
 
 def main() -> None:
     """Serves until the engine ends; the first line on stdout is the port."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine gets it too, and says Cancel
     server = grpc.server(
         ThreadPoolExecutor(max_workers=_THREADS), options=[("grpc.max_receive_message_length", 400 << 20)]
     )

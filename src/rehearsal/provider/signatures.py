@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import re
+import threading
 import types
 import typing
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from typing import Any
 import pulumi
 
 from rehearsal.provider.values import UNKNOWN, Properties
+
+
+_ONE_IMPORT = threading.RLock()  # pulumi-aws imports its modules late, and two threads see half of one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +36,14 @@ class Fault:
     reason: str
 
 
-@cache
 def of_token(token: str) -> Signature:
     """The signature behind a token such as `aws:ec2/vpc:Vpc`; LookupError if pulumi-aws has none."""
+    with _ONE_IMPORT:
+        return _of_token(token)
+
+
+@cache
+def _of_token(token: str) -> Signature:
     match = re.fullmatch(r"aws:(\w+)/\w+:(\w+)", token)
     if not match:
         raise LookupError(f"{token} is no resource type of pulumi-aws")
