@@ -51,8 +51,12 @@ class Clients:
         return self.of("kms", region)
 
     def unsigned_s3(self, region: str) -> Client:
-        """An S3 client that signs nothing: its URLs are plain ones."""
-        return self._client("s3", region, self._config.merge(Config(signature_version=UNSIGNED)))
+        """An S3 client that signs nothing: its URLs are plain ones, and name the region's own endpoint.
+
+        By path: for a bucket's host name botocore would put the global endpoint, which needs us-east-1.
+        """
+        plain = Config(signature_version=UNSIGNED, s3={"addressing_style": "path"})
+        return self._client("s3", region, self._config.merge(plain))
 
     def _client(self, service: str, region: str, config: Config) -> Client:
         name = f"{service}{'' if config is self._config else ' unsigned'}"

@@ -61,6 +61,7 @@ def put_once(
                     Key=key,
                     Body=body,
                     IfNoneMatch="*",
+                    ChecksumAlgorithm="SHA256",
                     ChecksumSHA256=base64.b64encode(hashlib.sha256(body).digest()).decode(),
                     Metadata={ATTEMPT: attempt},
                     **retention,

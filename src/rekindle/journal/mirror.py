@@ -77,6 +77,8 @@ class Mirror:
             found, size = _spool(source, spooled)
             if wanted and found != wanted:
                 raise _other(url, wanted, found)
+            if kept := self._kept(found, url):
+                return kept
             spooled.seek(0)
             name = name_of(url)
             return self._keep(spooled, name, url, found, size, content_type_of(name))

@@ -1,0 +1,34 @@
+"""Both stores, for each test that asks for a world."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from journal_world import REGION, World, of_bucket, of_directory
+from moto import mock_aws
+
+from rekindle.aws.clients import Clients
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clients]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    with mock_aws():
+        yield Clients()
+
+
+@pytest.fixture(params=["directory", "s3"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    if request.param == "directory":
+        return of_directory(tmp_path / "store")
+    clients: Clients = request.getfixturevalue("aws")
+    return of_bucket(clients.s3(REGION))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> World:
+    """Where the store does not matter, the quick one."""
+    return of_directory(tmp_path / "store")

@@ -1,0 +1,75 @@
+"""A secret can be read by who has the key, and by nobody else, anywhere."""
+
+from pathlib import Path
+
+import pytest
+from journal_world import KEYRING, World, pin, reading, writing
+
+from rekindle.errors import InputError, JournalDamaged
+from rekindle.journal.release import Release, Releases
+from rekindle.journal.secret_store import SecretStore
+from rekindle.plan import Step
+from rekindle.secrets import Secret
+
+PLANTED = "correct-horse-battery-staple"
+
+
+def test_the_newest_version_is_read(world: World) -> None:
+    with writing(world.store) as journal:
+        secrets = SecretStore(world.store, KEYRING, journal)
+        assert [secrets.set("orders/token", Secret(value)) for value in ("one", "two", "two")] == [1, 2, 2]
+    after = SecretStore(world.store, KEYRING, reading(world.store))
+    assert after.get("orders/token").reveal() == "two"
+    assert after.names() == ("orders/token",)
+
+
+def test_one_that_is_missing_says_how_to_set_it(folder: World) -> None:
+    with pytest.raises(InputError, match="rekindle secret set dev orders/token"):
+        SecretStore(folder.store, KEYRING, reading(folder.store)).get("orders/token")
+
+
+@pytest.mark.parametrize("name", ["", "../keys", "/a", "a//b", "A", "a b", "a/"])
+def test_a_name_is_plain(folder: World, name: str) -> None:
+    with writing(folder.store) as journal, pytest.raises(InputError, match="is no name for a secret"):
+        SecretStore(folder.store, KEYRING, journal).set(name, Secret("x"))
+
+
+def test_a_value_kept_by_a_killed_command_is_not_taken_for_this_one(folder: World) -> None:
+    folder.store.create("secrets/dev/token/1", KEYRING.encrypt(Secret("killed"), context="secrets/dev/token/1"))
+    with writing(folder.store) as journal:
+        secrets = SecretStore(folder.store, KEYRING, journal)
+        assert secrets.set("token", Secret("mine")) == 2
+        assert secrets.get("token").reveal() == "mine"
+
+
+def test_an_older_version_put_in_place_of_the_newest_is_found(folder: World) -> None:
+    with writing(folder.store) as journal:
+        secrets = SecretStore(folder.store, KEYRING, journal)
+        for value in ("one", "two"):
+            secrets.set("token", Secret(value))
+        folder.replace("secrets/dev/token/2", folder.store.get("secrets/dev/token/1"))
+        with pytest.raises(InputError, match="cannot be decrypted"):
+            secrets.get("token")
+        folder.remove("secrets/dev/token/2")
+        with pytest.raises(JournalDamaged, match="is missing"):
+            secrets.get("token")
+
+
+def test_a_planted_secret_is_in_no_object(world: World, tmp_path: Path) -> None:
+    planted = Secret(PLANTED)
+    with writing(world.store) as journal:
+        SecretStore(world.store, KEYRING, journal).set("token", planted)
+        journal.append(pin("a"))
+        state = {"token": KEYRING.digest(planted)}
+        step = Step(target="a", subject="secret:/run/token", before=None, after=state)
+        with journal.recorder("r", "apply").entry([step]):
+            pass
+        journal.checkpoint()
+    (tmp_path / "Pulumi.yaml").write_text("name: x\n")
+    Releases(world.store).save(Release.of(tmp_path))
+    keys = list(world.store.list(""))
+    assert {key.split("/")[0] for key in keys} >= {"journal", "checkpoints", "lock", "secrets", "releases"}
+    for key in keys:
+        body = world.store.get(key)
+        assert PLANTED.encode() not in body, key
+    assert PLANTED not in repr(reading(world.store).fold())
