@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from rehearsal import artifacts, installer, toolchain
 from rehearsal.region.errors import RegionError
 from rehearsal.region.handle import RegionHandle
 from rehearsal.region.stage import REGIONS
@@ -52,7 +54,9 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For machines.")
         _out.print_json(json.dumps(found))
         return
     for region, facts in found.items():
-        _out.print(f"{region}: {'up' if facts['up'] else 'lost'}, {facts['volumes']} volumes, {facts['snapshots']} snapshots")
+        _out.print(
+            f"{region}: {'up' if facts['up'] else 'lost'}, {facts['volumes']} volumes, {facts['snapshots']} snapshots"
+        )
         _print_instances(facts["instances"])
 
 
@@ -95,6 +99,27 @@ def fail_host(instance: Annotated[str, typer.Argument(help="The instance's id.")
 def execute(command: Annotated[list[str], typer.Argument(help="After `--`: the command and its arguments.")]) -> None:
     """Run a command on the region's Internet, with the AWS_* variables set."""
     raise typer.Exit(RegionHandle().run_in_internet(command, check=False).returncode)
+
+
+@app.command()
+def job(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the region up afterwards, to look around in.")] = False,
+    report: Annotated[Path, typer.Option(help="The folder of the report.")] = Path("rehearsal-report"),
+) -> None:
+    """The main job: build, bootstrap, deploy, use, back up, lose the region, replay, report."""
+    downloads = toolchain.cache() / "downloads"
+    _progress("Building what the Internet offers: the DC/OS installer, Kafka, the example services")
+    artifacts.build(downloads)
+    installer.build(downloads)
+    handle = RegionHandle()
+    handle.up(_progress)
+    command = [sys.executable, "-m", "rehearsal.job.day", str(Path.cwd()), str(downloads), str(report.absolute())]
+    try:
+        code = handle.run_in_internet(command, check=False).returncode
+    finally:
+        if not keep:
+            handle.down()
+    raise typer.Exit(code)
 
 
 def main() -> None:

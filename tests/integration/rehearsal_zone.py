@@ -67,7 +67,9 @@ class Zone:
         return self.hosts[-1]
 
     def instance(self, instance_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
+        found: dict[str, Any] = self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][
+            0
+        ]
         return found
 
     def wait_for(self, state: str, *instance_ids: str, seconds: float = 40) -> None:
@@ -92,11 +94,24 @@ class Zone:
 
     def try_ssh(self, bastion: str, command: str, *, to: str | None = None, timeout: float = 60) -> Any:
         address = self.instance(bastion)["PublicIpAddress"]
-        options = ["-i", str(self.key), "-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null", "-oLogLevel=ERROR", "-oConnectTimeout=5"]
+        options = [
+            "-i",
+            str(self.key),
+            "-oStrictHostKeyChecking=no",
+            "-oUserKnownHostsFile=/dev/null",
+            "-oLogLevel=ERROR",
+            "-oConnectTimeout=5",
+        ]
         argv = ["ssh", *options, f"admin@{address}", command]
         if to is not None:
             proxy = f"ssh {' '.join(options)} -W %h:%p admin@{address}"
-            argv = ["ssh", *options, f"-oProxyCommand={proxy}", f"admin@{self.instance(to)['PrivateIpAddress']}", command]
+            argv = [
+                "ssh",
+                *options,
+                f"-oProxyCommand={proxy}",
+                f"admin@{self.instance(to)['PrivateIpAddress']}",
+                command,
+            ]
         return subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
+from rehearsal_zone import Aws, Zone, wait_until
 
 from rehearsal.region.handle import RegionHandle
-from rehearsal_zone import Aws, Zone, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -17,11 +17,16 @@ pytestmark = pytest.mark.integration
 def test_a_lost_region(aws: Aws, internet: RegionHandle, login_key: Path) -> None:
     east = Zone(aws, login_key, cidr="10.7")
     west = Zone(aws, login_key, "us-west-2", cidr="10.7")
-    hosts = [east.run(east.public, east.bastion_group, public=True), west.run(west.public, west.bastion_group, public=True)]
+    hosts = [
+        east.run(east.public, east.bastion_group, public=True),
+        west.run(west.public, west.bastion_group, public=True),
+    ]
     east.wait_for("running", hosts[0])
     west.wait_for("running", hosts[1])
     for bucket, where in (("here", None), ("there", "us-west-2")):
-        aws("s3", where or "us-east-1").create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": {"LocationConstraint": where}} if where else {}))
+        aws("s3", where or "us-east-1").create_bucket(
+            Bucket=bucket, **({"CreateBucketConfiguration": {"LocationConstraint": where}} if where else {})
+        )
     began = time.monotonic()
     assert internet.fail_region("us-east-1") >= 1
     assert time.monotonic() - began < 10

@@ -83,7 +83,9 @@ class Resolver:
         name = name.lower().rstrip(".") + "."
         target = self.elsewhere(name)
         if target is not None:
-            return [Answer(name=name, type="A", ttl=_ALIAS_TTL, value=a) for a in target.addresses] if kind == "A" else []
+            return (
+                [Answer(name=name, type="A", ttl=_ALIAS_TTL, value=a) for a in target.addresses] if kind == "A" else []
+            )
         records = self._records(name)
         chosen = self._choose([r for r in records if r.type == kind], depth)
         if not chosen and kind != "CNAME":
@@ -112,7 +114,7 @@ class Resolver:
         healthy = [r for r in records if self._is_healthy(r, depth)] or records
         if any(r.weight is not None for r in records):
             weights = [r.weight or 0 for r in healthy]
-            return random.choices(healthy, weights)[:1] if any(weights) else healthy[:1]
+            return random.choices(healthy, weights)[:1] if any(weights) else healthy[:1]  # noqa: S311
         return healthy
 
     def _failover(self, records: list[RecordSet], depth: int) -> list[RecordSet]:

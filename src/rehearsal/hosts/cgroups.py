@@ -51,7 +51,11 @@ def kill(name: str, seconds: float = 10.0) -> None:
 def remove(name: str) -> None:
     """The groups' directories are gone, innermost first."""
     for directory in directories(name):
-        inner = sorted((p for p in directory.rglob("*") if p.is_dir()), key=lambda p: -len(p.parts)) if directory.is_dir() else []
+        inner = (
+            sorted((p for p in directory.rglob("*") if p.is_dir()), key=lambda p: -len(p.parts))
+            if directory.is_dir()
+            else []
+        )
         for path in [*inner, directory]:
             with contextlib.suppress(OSError):
                 path.rmdir()

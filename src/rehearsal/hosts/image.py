@@ -47,7 +47,6 @@ systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer
     console-getty.service getty.target systemd-logind-varlink.socket systemd-firstboot.service
 systemctl enable --quiet ssh.service instance-init.service instance-user-data.service
 chmod 0440 /etc/sudoers.d/90-{LOGIN_USER}
-apt-get clean
 rm -rf /var/lib/apt/lists/*
 """
 
@@ -63,8 +62,9 @@ def ensure_base_image(cache: Path, progress: Progress = lambda _: None) -> Path:
     image = cache / f"base-image-{_digest()}"
     with _build_lock(cache):
         if not image.is_dir():
-            _build(image, cache / "deb-packages", progress)
-        _remove_older(cache, image)
+            debian = _debian(cache, progress)
+            _build(image, debian)
+            _remove_older(cache, debian, image)
     return image
 
 
@@ -73,6 +73,24 @@ def _digest() -> str:
     for name in sorted(_GUEST_FILES):
         digest.update(_guest_file(name))
     return digest.hexdigest()[:12]
+
+
+def _debian(cache: Path, progress: Progress) -> Path:
+    """Debian with the packages, and nothing of ours: the slow part, made once for a list of packages."""
+    digest = hashlib.sha256(repr((SUITE, PACKAGES)).encode()).hexdigest()[:12]
+    debian, partial = cache / f"debian-{digest}", cache / f"debian-{digest}.partial"
+    if debian.is_dir():
+        return debian
+    progress("Making the Debian image that hosts boot from (about a minute, once)")
+    shutil.rmtree(partial, ignore_errors=True)
+    packages = cache / "deb-packages"
+    packages.mkdir(exist_ok=True)
+    include = f"--include={','.join(PACKAGES)}"
+    _run(["debootstrap", "--variant=minbase", include, f"--cache-dir={packages}", SUITE, str(partial), MIRROR])
+    shutil.rmtree(packages)
+    _run(["chroot", str(partial), "apt-get", "clean"])
+    partial.rename(debian)
+    return debian
 
 
 def _guest_file(name: str) -> bytes:
@@ -87,15 +105,10 @@ def _build_lock(cache: Path) -> Iterator[None]:
         yield
 
 
-def _build(image: Path, packages: Path, progress: Progress) -> None:
+def _build(image: Path, debian: Path) -> None:
     partial = image.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    packages.mkdir(parents=True, exist_ok=True)
-    progress("Making the Debian image that hosts boot from (about a minute, once)")
-    _run(
-        ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", f"--cache-dir={packages}",
-         SUITE, str(partial), MIRROR]
-    )  # fmt: skip
+    _run(["cp", "--archive", "--reflink=auto", str(debian), str(partial)])
     _install_files(partial)
     _run(["chroot", str(partial), "/bin/sh", "-c", _CUSTOMISE])
     partial.rename(image)
@@ -122,9 +135,9 @@ def _run(command: list[str]) -> None:
         raise RegionError(f"{command[0]} failed with {done.returncode} while the hosts' image was made:\n{tail}")
 
 
-def _remove_older(cache: Path, current: Path) -> None:
-    """Images made from other contents, unless a machine still runs from one."""
+def _remove_older(cache: Path, *current: Path) -> None:
+    """What was made from other contents, unless a machine still runs from it."""
     mounted = Path("/proc/self/mounts").read_text()
-    for other in cache.glob("base-image-*"):
-        if other.is_dir() and other != current and str(other) not in mounted:
+    for other in (*cache.glob("base-image-*"), *cache.glob("debian-*")):
+        if other.is_dir() and other not in current and str(other) not in mounted:
             shutil.rmtree(other, ignore_errors=True)

@@ -91,7 +91,10 @@ class Machine:
         with contextlib.suppress(OSError, ValueError):
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
             for child in children:
-                if "NSpid:\t" in (status := Path(f"/proc/{child}/status").read_text()) and status.split("NSpid:\t")[1].split("\n")[0].split()[-1] == "1":
+                if (
+                    "NSpid:\t" in (status := Path(f"/proc/{child}/status").read_text())
+                    and status.split("NSpid:\t")[1].split("\n")[0].split()[-1] == "1"
+                ):
                     return int(child)
         return None
 
@@ -169,7 +172,9 @@ class Machine:
         leader = self.leader
         for mount in self._mounts_of(os.stat(device).st_rdev):
             subprocess.run(
-                ["nsenter", f"--target={leader}", "--mount", "--", "umount", "--lazy", mount], capture_output=True, check=False
+                ["nsenter", f"--target={leader}", "--mount", "--", "umount", "--lazy", mount],
+                capture_output=True,
+                check=False,
             )
 
     def _inside(self) -> Path:
@@ -213,5 +218,3 @@ def clean_up(stage: Stage) -> None:
         if not hosts.exists():
             return
         time.sleep(0.1)
-
-

@@ -99,14 +99,14 @@ def _interface(instance: Any) -> Tree:
     return facts | ({"public-ipv4s": nic.public_ip} if nic.public_ip else {})
 
 
-def _keys(instance: Any) -> Tree:
+def _keys(instance: Any) -> dict[str, Any]:
     pair = cloud.ec2(instance.region_name).key_pairs.get(instance.key_name)
     if pair is None:
         return {}
     return {"public-keys": {f"0={pair.key_name}": pair.public_key, "0": {"openssh-key": pair.public_key}}}
 
 
-def _tags(instance: Any) -> Tree:
+def _tags(instance: Any) -> dict[str, Any]:
     if instance.metadata_options.instance_metadata_tags != "enabled":
         return {}
     return {"tags": {"instance": {tag["key"]: tag["value"] for tag in instance.get_tags()}}}
@@ -115,13 +115,23 @@ def _tags(instance: Any) -> Tree:
 # -- the role's credentials --------------------------------------------------------------------
 
 
-def _iam(instance: Any) -> Tree:
+def _iam(instance: Any) -> dict[str, Any]:
     profile = _profile(instance)
     if profile is None or not profile.roles:
         return {}
     role = profile.roles[0]
-    info = {"Code": "Success", "LastUpdated": _iso(datetime.now(UTC)), "InstanceProfileArn": profile.arn, "InstanceProfileId": profile.id}
-    return {"iam": {"info": json.dumps(info), "security-credentials": {role.name: lambda: credentials(instance.id, role.arn)}}}
+    info = {
+        "Code": "Success",
+        "LastUpdated": _iso(datetime.now(UTC)),
+        "InstanceProfileArn": profile.arn,
+        "InstanceProfileId": profile.id,
+    }
+    return {
+        "iam": {
+            "info": json.dumps(info),
+            "security-credentials": {role.name: lambda: credentials(instance.id, role.arn)},
+        }
+    }
 
 
 def _profile(instance: Any) -> Any | None:

@@ -127,7 +127,9 @@ def _dispatch_chains(topology: Topology) -> Iterator[str]:
     guards = {_guard(i.groups): i.groups for i in topology.interfaces}
     for guard, groups in sorted(guards.items()):
         names = [_name(g) for g in sorted(groups or ()) if g in known]
-        yield _chain(f"from_{guard}", ["goto let_out"] if groups is None else [*(f"jump out_{n}" for n in names), "drop"])
+        yield _chain(
+            f"from_{guard}", ["goto let_out"] if groups is None else [*(f"jump out_{n}" for n in names), "drop"]
+        )
         yield _chain(f"to_{guard}", ["accept"] if groups is None else [*(f"jump in_{n}" for n in names), "drop"])
     yield _chain("let_in", [*_verdicts("daddr", "to", topology.interfaces), "drop"])
     yield _chain("let_out_of_host", [*_verdicts("saddr", "from", topology.interfaces), "drop"])
@@ -155,7 +157,9 @@ def _allows_all(acl: NetworkAcl) -> bool:
     def first(egress: bool) -> AclEntry | None:
         return min((e for e in acl.entries if e.egress is egress), key=lambda e: e.number, default=None)
 
-    return all(e is not None and e.allow and e.protocol == "-1" and e.cidr == "0.0.0.0/0" for e in map(first, (True, False)))
+    return all(
+        e is not None and e.allow and e.protocol == "-1" and e.cidr == "0.0.0.0/0" for e in map(first, (True, False))
+    )
 
 
 def _acl_rules(acl: NetworkAcl, *, egress: bool) -> Iterator[str]:

@@ -21,7 +21,12 @@ _S3_OBJECT_ACTIONS = {
     "POST": "s3:PutObject",
     "DELETE": "s3:DeleteObject",
 }
-_S3_BUCKET_ACTIONS = {"GET": "s3:ListBucket", "HEAD": "s3:ListBucket", "PUT": "s3:CreateBucket", "DELETE": "s3:DeleteBucket"}
+_S3_BUCKET_ACTIONS = {
+    "GET": "s3:ListBucket",
+    "HEAD": "s3:ListBucket",
+    "PUT": "s3:CreateBucket",
+    "DELETE": "s3:DeleteBucket",
+}
 _S3_SUBRESOURCES = {
     "acl": "Acl",
     "legal-hold": "LegalHold",
@@ -41,7 +46,12 @@ _EC2_RESOURCES = {
     "eni-": "network-interface",
     "ami-": "image",
 }
-_EC2_CREATES = {"CreateVolume": "volume", "CreateSnapshot": "snapshot", "CopySnapshot": "snapshot", "RunInstances": "instance"}
+_EC2_CREATES = {
+    "CreateVolume": "volume",
+    "CreateSnapshot": "snapshot",
+    "CopySnapshot": "snapshot",
+    "RunInstances": "instance",
+}
 
 
 def authorization(vpc_of_link: VpcOfLink) -> Callable[[Call], Refusal | None]:
@@ -69,7 +79,9 @@ def _caller_context(call: Call, vpc_of_link: VpcOfLink) -> dict[str, str]:
     if vpc is None:
         return {"aws:sourceip": call.source, "aws:requestedregion": call.region}
     endpoint = cloud.s3_endpoint_of(vpc)
-    return {"aws:sourcevpc": vpc, "aws:requestedregion": call.region} | ({"aws:sourcevpce": endpoint} if endpoint else {})
+    return {"aws:sourcevpc": vpc, "aws:requestedregion": call.region} | (
+        {"aws:sourcevpce": endpoint} if endpoint else {}
+    )
 
 
 # -- without credentials -----------------------------------------------------------------------
@@ -119,7 +131,13 @@ def _s3_action(call: Call) -> str:
 def _role(call: Call, context: Mapping[str, str]) -> Refusal | None:
     session = cloud.sts().get_assumed_role_from_access_key(call.access_key)
     if session is None or session.session_token != call.token:
-        code = "InvalidAccessKeyId" if call.service == "s3" else "AuthFailure" if call.service == "ec2" else "InvalidClientTokenId"
+        code = (
+            "InvalidAccessKeyId"
+            if call.service == "s3"
+            else "AuthFailure"
+            if call.service == "ec2"
+            else "InvalidClientTokenId"
+        )
         return Refusal(code=code, message="The security token included in the request is invalid.", status=403)
     documents = list(_policies(session.role_arn))
     for question in _questions(call, context):
@@ -158,7 +176,9 @@ def _questions(call: Call, context: Mapping[str, str]) -> list[Question]:
         return [_s3_question(call, context)]
     action = f"{'elasticloadbalancing' if call.service == 'elbv2' else call.service}:{call.action or call.method}"
     if call.service == "ec2" and call.is_write:
-        return [Question(action=action, resource=arn, context={**context, **facts}) for arn, facts in _ec2_resources(call)]
+        return [
+            Question(action=action, resource=arn, context={**context, **facts}) for arn, facts in _ec2_resources(call)
+        ]
     if call.service == "kms":
         return [Question(action=action, resource=_kms_resource(call), context=context)]
     return [Question(action=action, resource="*", context=context)]

@@ -108,7 +108,9 @@ def _topology(region: str, vpc: Any) -> Topology:
         groups=tuple(_group(group) for group in backend.groups.get(vpc.id, {}).values()),
         acls=tuple(_acl(acl) for acl in backend.network_acls.values() if acl.vpc_id == vpc.id),
         interfaces=tuple(_interfaces(region, vpc.id)),
-        nat_addresses=tuple(a for n in _nats(backend, vpc.id) if (a := _nat_address(n)) and _nat_works(n, subnets, route_tables)),
+        nat_addresses=tuple(
+            a for n in _nats(backend, vpc.id) if (a := _nat_address(n)) and _nat_works(n, subnets, route_tables)
+        ),
     )
 
 
@@ -122,7 +124,9 @@ def _subnet(backend: Any, subnet: Any, tables: list[Any]) -> Subnet:
     main = next((t for t in tables if t.main_association_id), None)
     table = explicit or main
     acl = next((a for a in backend.network_acls.values() if subnet.id in {x.subnet_id for x in a.associations}), None)
-    return Subnet(id=subnet.id, cidr=subnet.cidr_block, route_table=table.id if table else "", acl=acl.id if acl else None)
+    return Subnet(
+        id=subnet.id, cidr=subnet.cidr_block, route_table=table.id if table else "", acl=acl.id if acl else None
+    )
 
 
 def _route_table(backend: Any, table: Any) -> RouteTable:

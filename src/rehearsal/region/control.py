@@ -51,11 +51,20 @@ def _status(server: Control) -> dict[str, Any]:
 def _region(server: Control, region: str) -> dict[str, Any]:
     return {
         "up": not server.outages.is_down(region),
-        "instances": {i.id: {"state": i.state, "private": i.private_ip, "public": i.public_ip, "name": _name(i)} for i in cloud.instances(region) if i.state != "terminated"},
+        "instances": {i.id: _instance(i) for i in cloud.instances(region) if i.state != "terminated"},
         "load_balancers": [b.dns_name for b in cloud.load_balancers(region)],
         "volumes": len(cloud.ec2(region).volumes),
         "snapshots": len(cloud.ec2(region).snapshots),
-    }  # fmt: skip
+    }
+
+
+def _instance(instance: Any) -> dict[str, Any]:
+    return {
+        "state": instance.state,
+        "private": instance.private_ip,
+        "public": instance.public_ip,
+        "name": _name(instance),
+    }
 
 
 def _name(instance: Any) -> str:

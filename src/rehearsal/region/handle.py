@@ -74,7 +74,11 @@ class RegionHandle:
             *namespaces.entering(self.stage.region_namespace),
             sys.executable, "-m", "rehearsal.region.daemon", str(image),
         ]  # fmt: skip
-        environ = {**os.environ, "REHEARSAL_NAME": self.stage.name, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        environ = {
+            **os.environ,
+            "REHEARSAL_NAME": self.stage.name,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        }
         with self.stage.log_file.open("ab") as log:
             daemon = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ, cwd="/", start_new_session=True
@@ -160,7 +164,7 @@ class RegionHandle:
         """`subprocess.run` on the region's Internet; `environ()` is added to the environment."""
         self.require_up()
         environ = {**(options.pop("env", None) or os.environ), **self.environ()}
-        return subprocess.run(self.in_internet(argv), env=environ, **options)  # noqa: PLW1510
+        return subprocess.run(self.in_internet(argv), env=environ, **options)
 
     def inside_internet(self) -> contextlib.AbstractContextManager[None]:
         """This thread's sockets are on the region's Internet until the block ends (names are not: use addresses)."""

@@ -21,6 +21,7 @@ _TOOLS = {
 """Tool to the Debian package that brings it."""
 _FILE_SYSTEMS = ("overlay", "xfs", "ext4")
 _FREE_GIB = 8
+_DISK = "/var/tmp"  # noqa: S108
 
 
 def missing() -> list[str]:
@@ -32,7 +33,9 @@ def require() -> None:
     """Raises PreconditionMissing with all that is missing."""
     lines = missing()
     if lines:
-        raise PreconditionMissing("The rehearsal region cannot start here:\n" + "\n".join(f"  - {line}" for line in lines))
+        raise PreconditionMissing(
+            "The rehearsal region cannot start here:\n" + "\n".join(f"  - {line}" for line in lines)
+        )
 
 
 def packages() -> list[str]:
@@ -41,7 +44,9 @@ def packages() -> list[str]:
 
 
 def _privilege() -> list[str]:
-    return [] if os.geteuid() == 0 else ["it needs root (namespaces, mounts, loop devices): run it as root or with sudo"]
+    return (
+        [] if os.geteuid() == 0 else ["it needs root (namespaces, mounts, loop devices): run it as root or with sudo"]
+    )
 
 
 def _tools() -> list[str]:
@@ -60,5 +65,5 @@ def _kernel() -> list[str]:
 
 
 def _space() -> list[str]:
-    free = shutil.disk_usage("/var/tmp").free >> 30  # noqa: S108
-    return [] if free >= _FREE_GIB else [f"/var/tmp has {free} GiB free; {_FREE_GIB} are needed"]
+    free = shutil.disk_usage(_DISK).free >> 30
+    return [] if free >= _FREE_GIB else [f"{_DISK} has {free} GiB free; {_FREE_GIB} are needed"]

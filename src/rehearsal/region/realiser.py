@@ -36,7 +36,7 @@ class Realiser:
         balancers: Balancers,
         checks: HealthChecks,
         snapshots: PendingSnapshots,
-        finish_termination: Callable[[Any], None],
+        finish_termination: Callable[[Any], object],
     ) -> None:
         self._outages, self._network, self._fleet = outages, network, fleet
         self._balancers, self._checks, self._snapshots = balancers, checks, snapshots
@@ -129,7 +129,8 @@ class Realiser:
 
     def _disconnect_all(self, instance: Any) -> bool:
         volumes = [block.volume_id for _, block in instance.get_block_device_mapping]
-        return all([self._fleet.disconnect(instance.region_name, volume) for volume in volumes])
+        released = [self._fleet.disconnect(instance.region_name, volume) for volume in volumes]
+        return all(released)
 
     def _terminate(self, instance: Any) -> None:
         """Volumes are released, the interface and the machine's own disk deleted."""

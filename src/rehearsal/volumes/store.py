@@ -116,7 +116,10 @@ class VolumeStore:
     def _devices(self) -> list[str]:
         """Loop devices over this store's files, and over none of another's."""
         listed = subprocess.run(
-            ["losetup", "--noheadings", "--raw", "--output", "NAME,BACK-FILE"], capture_output=True, text=True, check=False
+            ["losetup", "--noheadings", "--raw", "--output", "NAME,BACK-FILE"],
+            capture_output=True,
+            text=True,
+            check=False,
         ).stdout
         pairs = (line.split(maxsplit=1) for line in listed.splitlines())
         return [pair[0] for pair in pairs if len(pair) == 2 and pair[1].startswith(f"{self._mount}/")]

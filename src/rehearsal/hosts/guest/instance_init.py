@@ -5,6 +5,8 @@
 `user-data` (after sshd): the instance's `#!` user data, run as root, once in its life.
 """
 
+# ruff: noqa: S310 (the only address asked is the metadata service)
+
 import os
 import pathlib
 import pwd
@@ -27,7 +29,7 @@ def token() -> str:
     )
     for _ in range(50):
         try:
-            return urllib.request.urlopen(request, timeout=2).read().decode()
+            return str(urllib.request.urlopen(request, timeout=2).read().decode())
         except OSError:
             time.sleep(0.1)
     sys.exit("instance-init: the metadata service does not answer")
@@ -36,7 +38,7 @@ def token() -> str:
 def metadata(path: str, session: str) -> bytes | None:
     request = urllib.request.Request(f"{METADATA}/{path}", headers={"X-aws-ec2-metadata-token": session})
     try:
-        return urllib.request.urlopen(request, timeout=5).read()
+        return bytes(urllib.request.urlopen(request, timeout=5).read())
     except urllib.error.HTTPError as error:
         if error.code == 404:
             return None

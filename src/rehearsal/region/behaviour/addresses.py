@@ -25,13 +25,14 @@ _last_given = dict.fromkeys(REGIONS, 3)
 
 def install() -> None:
     _public_addresses()
-    interface_models.random_private_ip = _private_address
-    nat_models.random_private_ip = lambda: ""  # the interface takes one from its subnet
+    _private_addresses()
 
 
 def _public_addresses() -> None:
     @replaces(ElasticAddress, "__init__")
-    def allocate(original: Callable[..., None], self: Any, backend: Any, domain: str, address: str | None = None, **rest: Any) -> None:
+    def allocate(
+        original: Callable[..., None], self: Any, backend: Any, domain: str, address: str | None = None, **rest: Any
+    ) -> None:
         original(self, backend, domain, address=address or free_public_address(backend.region_name), **rest)
 
     @replaces(NetworkInterface, "check_auto_public_ip")
@@ -53,7 +54,17 @@ def free_public_address(region: str) -> str:
     raise EC2ClientError("InsufficientAddressCapacity", "The maximum number of addresses has been reached.")
 
 
-def _private_address(cidr: str | None = None, ipv6: bool = False) -> str:
+def _private_addresses() -> None:
+    @replaces(interface_models, "random_private_ip")
+    def of_subnet(original: Callable[..., str], cidr: str | None = None, ipv6: bool = False) -> str:
+        return _private_address(cidr) if not ipv6 else original(cidr, ipv6)
+
+    @replaces(nat_models, "random_private_ip")
+    def of_nat_gateway(original: Callable[..., str]) -> str:
+        return ""  # its interface takes one from its subnet
+
+
+def _private_address(cidr: str | None) -> str:
     """The lowest free address of a subnet."""
     network = ipaddress.IPv4Network(cidr or "10.0.0.0/8")
     used = {eni.private_ip_address for region in REGIONS for eni in cloud.ec2(region).enis.values()}

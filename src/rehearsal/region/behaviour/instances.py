@@ -36,7 +36,7 @@ def fail(instance: Any) -> None:
     instance.state_reason = StateReason("Server.InternalError: Internal error on launch host", "Server.InternalError")
 
 
-def install(consoles: Consoles) -> Callable[[Any], None]:
+def install(consoles: Consoles) -> Callable[[Any], object]:
     """Returns what completes a termination once the machine is gone."""
     finish = Instance.terminate
     _creation()

@@ -131,7 +131,8 @@ def _listener(region: str, listener: Any) -> Listener | None:
 
 def _target_group_arn(action: dict[str, Any]) -> str | None:
     forward = action.get("ForwardConfig", {}).get("TargetGroups") or [{}]
-    return action.get("TargetGroupArn") or forward[0].get("TargetGroupArn")
+    found = action.get("TargetGroupArn") or forward[0].get("TargetGroupArn")
+    return str(found) if found else None
 
 
 def _group(region: str, group: Any) -> TargetGroup:

@@ -11,7 +11,7 @@ from moto.route53.models import Route53Backend
 from moto.route53.responses import Route53
 
 from rehearsal.dns.health_checks import HealthCheck, HealthChecks
-from rehearsal.dns.records import Alias, Answer, AliasTarget, RecordSet, Resolver, Zone
+from rehearsal.dns.records import Alias, AliasTarget, Answer, RecordSet, Resolver, Zone
 from rehearsal.region import cloud
 from rehearsal.region.behaviour import load_balancers
 from rehearsal.region.behaviour.replacing import replaces
@@ -39,15 +39,15 @@ def _deletion() -> None:
     def change(original: Callable[..., None], self: Any, zoneid: str, change_list: list[dict[str, Any]]) -> None:
         """moto deletes by set identifier alone, and so takes other names' records with it."""
         zone = self.get_hosted_zone(zoneid)
-        before = list(zone.rrsets)
+        before = {_key(r): r for r in zone.rrsets}
         original(self, zoneid, change_list)
         deleted = {_identity(c["ResourceRecordSet"]) for c in change_list if c["Action"] == "DELETE"}
-        kept = set(map(id, zone.rrsets))
-        zone.rrsets += [
-            r for r in before
-            if id(r) not in kept and r.set_identifier and (_fqdn(r.name), r.type, r.set_identifier) not in deleted
-            and not any(_fqdn(o.name) == _fqdn(r.name) and o.type == r.type and o.set_identifier == r.set_identifier for o in zone.rrsets)
-        ]  # fmt: skip
+        gone = before.keys() - {_key(r) for r in zone.rrsets} - deleted
+        zone.rrsets += [before[key] for key in before if key in gone]
+
+
+def _key(record: Any) -> tuple[str, str, str | None]:
+    return _fqdn(record.name), str(record.type), record.set_identifier
 
 
 def _identity(record: dict[str, Any]) -> tuple[str, str, str | None]:

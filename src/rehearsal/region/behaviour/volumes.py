@@ -72,7 +72,9 @@ def install(store: VolumeStore, disks: Disks, pending: PendingSnapshots, is_down
 
 def _volumes(store: VolumeStore) -> None:
     @replaces(EC2Backend, "create_volume")
-    def create(original: Callable[..., Any], self: Any, size: Any, zone_name: str, snapshot_id: str | None = None, **rest: Any) -> Any:
+    def create(
+        original: Callable[..., Any], self: Any, size: Any, zone_name: str, snapshot_id: str | None = None, **rest: Any
+    ) -> Any:
         if snapshot_id:
             snapshot = self.get_snapshot(snapshot_id)
             _require_completed(snapshot)
@@ -90,7 +92,9 @@ def _volumes(store: VolumeStore) -> None:
         return deleted
 
     @replaces(EC2Backend, "modify_volume")
-    def modify(original: Callable[..., Any], self: Any, volume_id: str, target_size: Any = None, *rest: Any, **named: Any) -> Any:
+    def modify(
+        original: Callable[..., Any], self: Any, volume_id: str, target_size: Any = None, *rest: Any, **named: Any
+    ) -> Any:
         volume = self.get_volume(volume_id)
         if target_size and int(target_size) < int(volume.size):
             raise EC2ClientError("InvalidParameterValue", "New size cannot be smaller than existing size")
@@ -107,7 +111,15 @@ def _require_completed(snapshot: Any) -> None:
 
 def _attachments(disks: Disks) -> None:
     @replaces(EC2Backend, "attach_volume")
-    def attach(original: Callable[..., Any], self: Any, volume_id: str, instance_id: str, device_path: str, *rest: Any, **named: Any) -> Any:
+    def attach(
+        original: Callable[..., Any],
+        self: Any,
+        volume_id: str,
+        instance_id: str,
+        device_path: str,
+        *rest: Any,
+        **named: Any,
+    ) -> Any:
         volume, instance = self.get_volume(volume_id), self.get_instance(instance_id)
         if parameters().get("Action") != "RunInstances":
             _require_attachable(volume, instance, device_path)
@@ -119,7 +131,9 @@ def _attachments(disks: Disks) -> None:
     finish = EC2Backend.detach_volume
 
     @replaces(EC2Backend, "detach_volume")
-    def detach(original: Callable[..., Any], self: Any, volume_id: str, instance_id: str | None, device_path: str | None) -> Any:
+    def detach(
+        original: Callable[..., Any], self: Any, volume_id: str, instance_id: str | None, device_path: str | None
+    ) -> Any:
         attachment = self.get_volume(volume_id).attachment
         if attachment is None:
             raise EC2ClientError("IncorrectState", f"Volume '{volume_id}' is in the 'available' state.")
@@ -128,7 +142,7 @@ def _attachments(disks: Disks) -> None:
         if not disks.detach(instance_id, self.region_name, volume_id, attachment.device, force=force):
             attachment.status = "detaching"
             return attachment
-        return finish(self, volume_id, instance_id, device_path)
+        return finish(self, volume_id, instance_id, device_path or attachment.device)
 
 
 def settle_detaching(disks: Disks) -> None:
@@ -185,9 +199,18 @@ def _fix_size(snapshot: Any, size: Any) -> None:
 
 def _copies(store: VolumeStore, pending: PendingSnapshots, is_down: Callable[[str], bool]) -> None:
     @replaces(EC2Backend, "copy_snapshot")
-    def copy(original: Callable[..., Any], self: Any, source_snapshot_id: str, source_region: str, description: str, kms_key_id: str | None) -> Any:
+    def copy(
+        original: Callable[..., Any],
+        self: Any,
+        source_snapshot_id: str,
+        source_region: str,
+        description: str,
+        kms_key_id: str | None,
+    ) -> Any:
         if source_region not in REGIONS or is_down(source_region):
-            raise EC2ClientError("InvalidParameterValue", f"Value ({source_region}) for parameter sourceRegion is invalid.")
+            raise EC2ClientError(
+                "InvalidParameterValue", f"Value ({source_region}) for parameter sourceRegion is invalid."
+            )
         source = cloud.ec2(source_region).get_snapshot(source_snapshot_id)
         _require_completed(source)
         if source.encrypted and not kms_key_id:

@@ -1,0 +1,63 @@
+"""IAM policies, as far as the stage judges them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rehearsal.region.policies import Question, UnknownCondition, decide
+
+VOLUME = "arn:aws:ec2:us-east-1:123456789012:volume/vol-1"
+DEV = {"aws:resourcetag/cluster": "dev"}
+
+
+def statement(**elements: Any) -> dict[str, Any]:
+    return {"Statement": [{"Effect": "Allow", "Action": "ec2:AttachVolume", "Resource": "*", **elements}]}
+
+
+@pytest.mark.parametrize(
+    ("policy", "context", "allowed"),
+    [
+        (statement(), {}, True),
+        (statement(Action="ec2:*"), {}, True),
+        (statement(Action=["s3:GetObject", "EC2:attachvolume"]), {}, True),
+        (statement(Action="ec2:Describe*"), {}, False),
+        (statement(NotAction="iam:*"), {}, True),
+        (statement(Resource="arn:aws:ec2:*:*:volume/*"), {}, True),
+        (statement(Resource="arn:aws:ec2:*:*:instance/*"), {}, False),
+        (statement(Condition={"StringEquals": {"aws:ResourceTag/cluster": "dev"}}), DEV, True),
+        (statement(Condition={"StringEquals": {"aws:ResourceTag/cluster": ["a", "b"]}}), DEV, False),
+        (statement(Condition={"StringEquals": {"aws:ResourceTag/cluster": "dev"}}), {}, False),
+        (statement(Condition={"StringNotEquals": {"aws:ResourceTag/cluster": "dev"}}), DEV, False),
+        (statement(Condition={"StringNotEquals": {"aws:ResourceTag/cluster": "dev"}}), {}, True),
+        (statement(Condition={"StringEqualsIfExists": {"aws:ResourceTag/cluster": "dev"}}), {}, True),
+        (statement(Condition={"StringLike": {"aws:ResourceTag/cluster": "d*"}}), DEV, True),
+        (statement(Condition={"Null": {"aws:ResourceTag/cluster": "true"}}), DEV, False),
+        (statement(Condition={"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}}), {"aws:sourceip": "192.0.2.7"}, True),
+        (statement(Condition={"NotIpAddress": {"aws:SourceIp": "192.0.2.0/24"}}), {"aws:sourceip": "192.0.2.7"}, False),
+    ],
+)
+def test_a_statement(policy: dict[str, Any], context: dict[str, str], allowed: bool) -> None:
+    assert decide([policy], Question(action="ec2:AttachVolume", resource=VOLUME, context=context)) is allowed
+
+
+def test_a_denial_wins() -> None:
+    question = Question(action="ec2:AttachVolume", resource=VOLUME)
+    assert not decide([statement(), statement(Effect="Deny")], question)
+
+
+def test_a_condition_that_is_not_understood_is_not_passed() -> None:
+    policy = statement(Condition={"DateGreaterThan": {"aws:CurrentTime": "2026-01-01T00:00:00Z"}})
+    with pytest.raises(UnknownCondition):
+        decide([policy], Question(action="ec2:AttachVolume", resource=VOLUME))
+
+
+@pytest.mark.parametrize(
+    ("principal", "allowed"),
+    [("*", True), ({"AWS": "*"}, True), ({"AWS": "arn:aws:iam::1:root"}, False), (None, False)],
+)
+def test_nobody_is_everybody_only_by_name(principal: Any, allowed: bool) -> None:
+    elements = {"Action": "s3:GetObject"} | ({"Principal": principal} if principal else {})
+    question = Question(action="s3:GetObject", resource="arn:aws:s3:::b/k", anonymous=True)
+    assert decide([statement(**elements)], question) is allowed
