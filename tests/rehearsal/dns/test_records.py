@@ -16,11 +16,13 @@ PUBLIC = Zone(
         RecordSet(name="*.wild.example.org.", type="A", values=("192.0.2.3",)),
         RecordSet(name="orders.example.org.", type="A", failover="PRIMARY", health_check="hc", values=("192.0.2.9",)),
         RecordSet(name="orders.example.org.", type="A", failover="SECONDARY", values=("203.0.113.9",)),
-        RecordSet(name="api.example.org.", type="A", failover="PRIMARY", alias=Alias(name=BALANCER, evaluate_health=True)),
+        RecordSet(
+            name="api.example.org.", type="A", failover="PRIMARY", alias=Alias(name=BALANCER, evaluate_health=True)
+        ),
         RecordSet(name="api.example.org.", type="A", failover="SECONDARY", values=("203.0.113.8",)),
         RecordSet(name="text.example.org.", type="TXT", values=('"hello"',)),
     ),
-)  # fmt: skip
+)
 PRIVATE = Zone(
     name="example.org.",
     vpcs=frozenset({"vpc-1"}),

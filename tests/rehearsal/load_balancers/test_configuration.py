@@ -21,12 +21,14 @@ from rehearsal.load_balancers.configuration import (
 
 GROUP = TargetGroup(
     arn="arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/edge/abc",
-    health_check=HealthCheck(protocol="HTTP", port=9090, path="/_haproxy_health_check", interval=10, healthy=2, unhealthy=2),
+    health_check=HealthCheck(
+        protocol="HTTP", port=9090, path="/_haproxy_health_check", interval=10, healthy=2, unhealthy=2
+    ),
     targets=(
         Target(id="i-1", address="10.0.1.4", port=80, zone="us-east-1a"),
         Target(id="i-2", address="10.0.2.4", port=80, zone="us-east-1b"),
     ),
-)  # fmt: skip
+)
 BALANCER = LoadBalancer(
     id="lb-1",
     nodes=(Node(zone="us-east-1a", address="10.0.1.5"), Node(zone="us-east-1b", address="10.0.2.5")),

@@ -82,13 +82,25 @@ def test_chains_say_what_the_api_says(name: str, expected: list[str]) -> None:
     ("permission", "expected"),
     [
         (ALL, "ip saddr 0.0.0.0/0 accept"),
-        (Permission(protocol="udp", from_port=0, to_port=65535, cidr="10.0.0.0/8"), "ip saddr 10.0.0.0/8 ip protocol udp accept"),
-        (Permission(protocol="tcp", from_port=1, to_port=9, cidr="10.0.0.0/8"), "ip saddr 10.0.0.0/8 tcp dport 1-9 accept"),
-        (Permission(protocol="icmp", from_port=8, to_port=-1, cidr="10.0.0.0/8"), "ip saddr 10.0.0.0/8 icmp type 8 accept"),
-        (Permission(protocol="icmp", from_port=-1, to_port=-1, cidr="10.0.0.0/8"), "ip saddr 10.0.0.0/8 ip protocol icmp accept"),
+        (
+            Permission(protocol="udp", from_port=0, to_port=65535, cidr="10.0.0.0/8"),
+            "ip saddr 10.0.0.0/8 ip protocol udp accept",
+        ),
+        (
+            Permission(protocol="tcp", from_port=1, to_port=9, cidr="10.0.0.0/8"),
+            "ip saddr 10.0.0.0/8 tcp dport 1-9 accept",
+        ),
+        (
+            Permission(protocol="icmp", from_port=8, to_port=-1, cidr="10.0.0.0/8"),
+            "ip saddr 10.0.0.0/8 icmp type 8 accept",
+        ),
+        (
+            Permission(protocol="icmp", from_port=-1, to_port=-1, cidr="10.0.0.0/8"),
+            "ip saddr 10.0.0.0/8 ip protocol icmp accept",
+        ),
         (Permission(protocol="-1", group="sg-of-another-vpc"), None),
     ],
-)  # fmt: skip
+)
 def test_a_permission_is_one_rule(permission: Permission, expected: str | None) -> None:
     rules = ruleset(replace(VPC, groups=(SecurityGroup(id="sg-host", ingress=(permission,)),)))
     assert chain(rules, "in_sg_host") == ([expected] if expected else [])

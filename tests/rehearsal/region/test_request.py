@@ -33,12 +33,24 @@ def test_a_query_call_and_its_body_stays_readable() -> None:
     [
         (environ("s3", PATH_INFO="/b/a/k", REQUEST_METHOD="GET"), "s3", "b", "a/k", "us-west-2"),
         (environ(HTTP_HOST="b.s3.us-west-2.amazonaws.com", PATH_INFO="/a/k"), "s3", "b", "a/k", "us-west-2"),
-        (environ(HTTP_HOST="b.with.dots.s3.us-east-1.amazonaws.com:80", PATH_INFO="/k"), "s3", "b.with.dots", "k", "us-east-1"),
+        (
+            environ(HTTP_HOST="b.with.dots.s3.us-east-1.amazonaws.com:80", PATH_INFO="/k"),
+            "s3",
+            "b.with.dots",
+            "k",
+            "us-east-1",
+        ),
         (environ(HTTP_HOST="s3.us-west-2.amazonaws.com", PATH_INFO="/b"), "s3", "b", None, "us-west-2"),
         (environ("elasticloadbalancing", body="Action=DescribeLoadBalancers"), "elbv2", None, None, "us-west-2"),
-        (environ(QUERY_STRING="X-Amz-Credential=k%2F20261121%2Fus-west-2%2Fs3%2Faws4_request", PATH_INFO="/b/k"), "s3", "b", "k", "us-west-2"),
+        (
+            environ(QUERY_STRING="X-Amz-Credential=k%2F20261121%2Fus-west-2%2Fs3%2Faws4_request", PATH_INFO="/b/k"),
+            "s3",
+            "b",
+            "k",
+            "us-west-2",
+        ),
     ],
-)  # fmt: skip
+)
 def test_where_it_goes(asked: dict[str, Any], service: str, bucket: str | None, key: str | None, region: str) -> None:
     call = read(asked)
     assert (call.service, call.bucket, call.key, call.region) == (service, bucket, key, region)
