@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionError as NoConnection,
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
@@ -46,7 +47,7 @@ def translated(client: Client) -> Iterator[None]:
         yield
     except (NoCredentialsError, PartialCredentialsError) as error:
         raise InputError(str(error), where=_where(client), next_step=_CREDENTIALS) from error
-    except (HTTPClientError, IncompleteReadError) as error:
+    except (NoConnection, HTTPClientError, IncompleteReadError) as error:
         raise Unreachable(f"no answer: {error}", where=_where(client), next_step=_NO_ANSWER) from error
     except ClientError as error:
         raise _answered(client, error) from error

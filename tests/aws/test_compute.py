@@ -1,0 +1,177 @@
+"""Instances, volumes, snapshots and consoles as EC2 tells them."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from moto import mock_aws
+
+from rekindle.aws import compute
+from rekindle.aws.clients import Clients
+from rekindle.errors import CommandFailed, GateFailed
+
+REGION, ELSEWHERE = "us-east-1", "us-west-2"
+TAGS = {"rekindle:environment": "dev"}
+
+
+@pytest.fixture
+def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clients]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        yield Clients()
+
+
+@pytest.fixture
+def ec2(clients: Clients) -> Any:
+    return clients.ec2(REGION)
+
+
+def volume(ec2: Any, name: str) -> str:
+    made = ec2.create_volume(
+        AvailabilityZone=f"{REGION}a",
+        Size=8,
+        TagSpecifications=[{"ResourceType": "volume", "Tags": [{"Key": "Name", "Value": name}]}],
+    )
+    return str(made["VolumeId"])
+
+
+def instance(ec2: Any) -> str:
+    image = ec2.describe_images()["Images"][0]["ImageId"]
+    return str(ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"])
+
+
+def no_sleep(seconds: float) -> None: ...
+
+
+def test_volumes_are_found_by_id_and_by_tags(ec2: Any) -> None:
+    one, two = volume(ec2, "kafka-1"), volume(ec2, "kafka-2")
+    found = compute.volumes(ec2, ids=[one, two, "vol-00000000000000000"])
+    assert {item.volume_id: item.tags["Name"] for item in found} == {one: "kafka-1", two: "kafka-2"}
+    (tagged,) = compute.volumes(ec2, tags={"Name": "kafka-2"})
+    assert (tagged.volume_id, tagged.az, tagged.size_gib, tagged.attached_to) == (two, "us-east-1a", 8, None)
+
+
+def test_an_attached_volume_says_where(ec2: Any) -> None:
+    host, disk = instance(ec2), volume(ec2, "kafka-1")
+    az = compute.instances(ec2, ids=[host])[0].az
+    assert az == "us-east-1a"
+    ec2.attach_volume(InstanceId=host, VolumeId=disk, Device="/dev/xvdf")
+    (found,) = compute.volumes(ec2, ids=[disk])
+    assert (found.state, found.attached_to, found.device) == ("in-use", host, "/dev/xvdf")
+
+
+def test_a_group_of_snapshots_carries_tags_and_is_copied_with_them(clients: Clients, ec2: Any) -> None:
+    one, two = volume(ec2, "kafka-1"), volume(ec2, "kafka-2")
+    started = compute.create_snapshots(ec2, {one: {**TAGS, "Name": "kafka-1"}, two: TAGS}, description="point 1")
+    done = compute.wait_for_snapshots(ec2, list(started.values()))
+    assert {item.snapshot_id for item in done} == set(started.values())
+    assert {item.volume_id for item in compute.snapshots(ec2, tags=TAGS)} == {one, two}
+    west = clients.ec2(ELSEWHERE)
+    key = clients.kms(ELSEWHERE).create_key()["KeyMetadata"]["Arn"]
+    copied = compute.copy_snapshot(west, started[one], REGION, kms_key_arn=key, tags=TAGS, description="point 1")
+    (found,) = compute.snapshots(west, ids=[copied])
+    assert found.tags == TAGS
+
+
+def test_a_snapshot_that_is_gone_is_named(ec2: Any) -> None:
+    with pytest.raises(CommandFailed, match="failed or gone: snap-1"):
+        compute.wait_for_snapshots(ec2, ["snap-1"], sleep=no_sleep)
+
+
+def test_one_that_ends_in_error_is_named(ec2: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = compute.create_snapshots(ec2, {volume(ec2, "a"): {}}, description="")
+    (snapshot_id,) = started.values()
+    show(monkeypatch, [snapshot(snapshot_id, "pending", 40), snapshot(snapshot_id, "error", 40)])
+    with pytest.raises(CommandFailed, match=f"failed or gone: {snapshot_id}"):
+        compute.wait_for_snapshots(ec2, [snapshot_id], sleep=no_sleep)
+
+
+def test_waiting_tells_how_far_it_is(ec2: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    show(
+        monkeypatch,
+        [snapshot("snap-1", "pending", 10), snapshot("snap-1", "pending", 90), snapshot("snap-1", "completed", 100)],
+    )
+    compute.wait_for_snapshots(ec2, ["snap-1"], progress=lambda found: told.append(found[0].progress), sleep=no_sleep)
+    assert told == [10, 90, 100]
+
+
+def test_waiting_ends_when_time_is_up(ec2: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    show(monkeypatch, [snapshot("snap-1", "pending", 10)])
+    with pytest.raises(GateFailed, match=r"not completed after 0 s: snap-1 \(10 %\)"):
+        compute.wait_for_snapshots(ec2, ["snap-1"], timeout=0, sleep=no_sleep)
+
+
+def snapshot(snapshot_id: str, state: str, progress: int) -> compute.Snapshot:
+    return compute.Snapshot(
+        snapshot_id=snapshot_id,
+        volume_id="vol-1",
+        state=state,
+        progress=progress,
+        size_gib=8,
+        started=datetime(2026, 11, 21, tzinfo=UTC),
+        encrypted=True,
+        tags={},
+    )
+
+
+def show(monkeypatch: pytest.MonkeyPatch, looks: list[compute.Snapshot]) -> None:
+    shown = iter(looks)
+    monkeypatch.setattr(compute, "snapshots", lambda client, ids: (next(shown),))
+
+
+def test_instances_are_waited_for(ec2: Any) -> None:
+    host = instance(ec2)
+    (found,) = compute.wait_for_instances(ec2, [host], sleep=no_sleep)
+    assert (found.state, found.az) == ("running", "us-east-1a")
+    with pytest.raises(GateFailed, match=f"not stopped after 0 s: {host}"):
+        compute.wait_for_instances(ec2, [host], state="stopped", timeout=0, sleep=no_sleep)
+    with pytest.raises(GateFailed, match="not running after 0 s: i-gone"):
+        compute.wait_for_instances(ec2, [host, "i-gone"], timeout=0, sleep=no_sleep)
+
+
+CONSOLE = """[   12.3] cloud-init[612]: Cloud-init v. 22.4.2 running 'modules:final'
+-----BEGIN SSH HOST KEY FINGERPRINTS-----
+256 SHA256:abc root@ip-10-0-0-7 (ED25519)
+-----END SSH HOST KEY FINGERPRINTS-----
+-----BEGIN SSH HOST KEY KEYS-----
+ecdsa-sha2-nistp256 AAAAE2VjZHNh= root@ip-10-0-0-7
+ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA+/x{number} root@ip-10-0-0-7
+ssh-rsa AAAAB3Nza root@ip-10-0-0-7
+-----END SSH HOST KEY KEYS-----
+"""
+
+
+@pytest.mark.parametrize(
+    ("console", "key"),
+    [
+        ("", None),
+        ("ssh-ed25519 AAAAforged", None),
+        (CONSOLE.format(number=1), "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA+/x1"),
+        (CONSOLE.format(number=1).replace("\n", "\r\n"), "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA+/x1"),
+        (CONSOLE.format(number=1) + CONSOLE.format(number=2), "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA+/x2"),
+        (CONSOLE.format(number=1).partition("-----END SSH HOST KEY KEYS")[0], None),
+        (CONSOLE.format(number=1).replace("ssh-ed25519", "ssh-dss"), None),
+    ],
+)
+def test_the_host_key_is_read_from_the_console(console: str, key: str | None) -> None:
+    assert compute.host_key(console) == key
+
+
+def test_the_console_is_waited_for(ec2: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    consoles = iter(["", "booting", CONSOLE.format(number=1)])
+    monkeypatch.setattr(compute, "console_output", lambda client, instance_id: next(consoles))
+    assert compute.wait_for_host_key(ec2, "i-1", sleep=no_sleep).endswith("x1")
+
+
+def test_a_console_without_a_key_is_named(ec2: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute, "console_output", lambda client, instance_id: "booting")
+    with pytest.raises(GateFailed, match="the console of i-1 shows no SSH host key after 0 s"):
+        compute.wait_for_host_key(ec2, "i-1", timeout=0, sleep=no_sleep)
+
+
+def test_console_output_is_text(ec2: Any) -> None:
+    assert isinstance(compute.console_output(ec2, instance(ec2)), str)
