@@ -90,7 +90,7 @@ def _start(run: Runner, unit: str, command: str) -> None:
 def _state(run: Runner, unit: str) -> UnitState:
     shown = run(
         f"systemctl show {unit} -p ActiveState -p SubState -p ExecMainStatus; "
-        f"journalctl -q --no-pager -o cat -n 1 -u {unit} 2>/dev/null || true",
+        f"journalctl -q --no-pager -o cat -n 1 _SYSTEMD_UNIT={unit} 2>/dev/null || true",
         timeout=60,
     ).check()
     fields, rest = {}, []
@@ -128,7 +128,7 @@ def _finish(run: Runner, host: str, unit: str, name: str, state: UnitState) -> R
             where=host,
             next_step="Has the host restarted? Run the same again.",
         )
-    output = run(f"journalctl -q --no-pager -o cat -n {KEPT_LINES} -u {unit} || true", timeout=60).stdout
+    output = run(f"journalctl -q --no-pager -o cat -n {KEPT_LINES} _SYSTEMD_UNIT={unit} || true", timeout=60).stdout
     if state.has_succeeded:
         run(f"systemctl stop {unit}; rm -f /run/{unit}.sh", timeout=60)
     exit_code = 0 if state.has_succeeded else state.exit_code or 1

@@ -26,7 +26,7 @@ fact_artifact() {{
 
 FETCH = """set -eu
 mkdir -p "$(dirname {path})"
-curl -fsSL --retry 5 --retry-connrefused --connect-timeout 20 -o {path}.part {url}
+curl -fsSL --retry 3 --retry-connrefused --connect-timeout 10 -o {path}.part {url}
 sum=$(sha256sum <{path}.part | cut -c1-64)
 if [ "$sum" != {sha256} ]; then
   rm -f {path}.part

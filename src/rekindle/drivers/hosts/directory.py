@@ -6,10 +6,7 @@ from rekindle.drivers.hosts.kind import Change, Line, Wanted, named, words
 from rekindle.plan import State, Step
 
 FACTS = r"""
-fact_directory() {
-  if [ -d "$1" ]; then printf 'directory\t%s\t%s\n' "$1" "$(stat -L -c '%a	%U	%G' "$1")"
-  else printf 'directory\t%s\n' "$1"; fi
-}
+fact_directories() { stat -L --printf 'directory\t%n\t%F\t%a\t%U\t%G\n' -- "$@" 2>/dev/null; }
 """
 
 
@@ -17,12 +14,12 @@ class DirectoryKind:
     """Directories; one that is to be absent is removed only when it is empty."""
 
     def facts(self, wanted: Wanted) -> str:
-        return FACTS + "".join(words("fact_directory", path) for path in wanted)
+        return FACTS + words("fact_directories", *wanted)
 
     def state(self, name: str, wanted: State | None, fields: Line) -> State | None:
-        if len(fields) != 3:
+        if fields[:1] != ("directory",):
             return None
-        mode, owner, group = fields
+        _, mode, owner, group = fields
         return {"mode": f"{int(mode, 8):04o}", "owner": owner, "group": group}
 
     def change(self, steps: Sequence[Step]) -> Change:

@@ -90,7 +90,7 @@ class HostDriver:
     def _script(self, asked: Mapping[str, Mapping[str, State | None]]) -> str:
         """All facts as one function, so that nothing in it reads the script itself as its input."""
         facts = "".join(self._kinds[kind].facts(names) for kind, names in asked.items())
-        return f"facts() {{\n{facts}printf '{END}\\n'\n}}\nfacts </dev/null\n"
+        return f"export LC_ALL=C\nfacts() {{\n{facts}printf '{END}\\n'\n}}\nfacts </dev/null\n"
 
     def _by_kind(self, target: str, subjects: Sequence[str]) -> dict[str, dict[str, State | None]]:
         asked: dict[str, dict[str, State | None]] = defaultdict(dict)
@@ -137,5 +137,8 @@ def _parsed(target: str, text: str) -> dict[tuple[str, str], Line]:
             where=target,
             next_step="Log in and look: is its disk full, its shell replaced?",
         )
-    rows = (line.split("\t") for line in lines[:-1])
-    return {(row[0], row[1]): tuple(row[2:]) for row in rows if len(row) > 1}
+    found: dict[tuple[str, str], Line] = {}
+    for kind, name, *fields in (line.split("\t") for line in lines[:-1]):
+        key = ("file", name) if kind == "content" else (kind, name)
+        found[key] = (*found.get(key, ()), *fields)
+    return found

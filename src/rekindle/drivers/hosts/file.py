@@ -15,12 +15,9 @@ from rekindle.transport import PutFile
 SHA256 = "sha256:"
 
 FACTS = r"""
-fact_file() {
-  if [ -h "$1" ]; then printf 'file\t%s\tlink\t%s\n' "$1" "$(readlink "$1")"
-  elif [ -f "$1" ]; then
-    sum=$(sha256sum <"$1"); printf 'file\t%s\tfile\t%s\t%s\n' "$1" "${sum%% *}" "$(stat -c '%a	%U	%G' "$1")"
-  elif [ -e "$1" ]; then printf 'file\t%s\tother\n' "$1"
-  else printf 'file\t%s\tabsent\n' "$1"; fi
+fact_files() {
+  stat --printf 'file\t%n\t%F\t%a\t%U\t%G\n' -- "$@" 2>/dev/null
+  sha256sum -- "$@" 2>/dev/null | while read -r sum path; do printf 'content\t%s\t%s\n' "$path" "$sum"; done
 }
 """
 
@@ -42,18 +39,16 @@ class FileKind:
     contents: Mapping[str, bytes] = field(repr=False)
 
     def facts(self, wanted: Wanted) -> str:
-        return FACTS + "".join(words("fact_file", path) for path in wanted)
+        return FACTS + words("fact_files", *wanted)
 
     def state(self, name: str, wanted: State | None, fields: Line) -> State | None:
         match fields:
-            case ("absent",):
-                return None
-            case ("file", sha256, mode, owner, group):
+            case ("regular file" | "regular empty file", mode, owner, group, sha256):
                 return file_state(SHA256 + sha256, mode=f"{int(mode, 8):04o}", owner=owner, group=group)
-            case ("link", *target):
-                return {"link": target[0] if target else ""}
+            case (other, *_):
+                return {"is": other}
             case _:
-                return {"other": True}
+                return None
 
     def change(self, steps: Sequence[Step]) -> Change:
         gone = "".join(words("rm", "-f", "--", named(step)) for step in steps if step.after is None)

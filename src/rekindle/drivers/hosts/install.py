@@ -18,20 +18,26 @@ HALF = "half_installed"
 # What the installer and pkgpanda leave behind, in the order in which they do.
 FACTS = rf"""
 fact_install() {{
-  is_there() {{ [ -n "$(ls -A "$1" 2>/dev/null)" ] && printf '%s ' "$2"; true; }}
-  left="$(is_there /etc/mesosphere/roles roles)$(is_there /opt/mesosphere tree)"
-  left="$left$(is_there /opt/mesosphere/active active)$(is_there /etc/systemd/system/dcos.target.wants target)"
-  if systemctl list-units --no-legend --plain 'rekindle-{NAME}-*' | grep -q ' running '; then left=running; fi
-  printf 'install\t%s\t%s\t%s\t%s\t%s\n' "$1" "$left" "$(ls /etc/mesosphere/roles 2>/dev/null | tr '\n' ' ')" \
-    "$(sed -n 's/.*"version": *"\([^"]*\)".*/\1/p' /opt/mesosphere/etc/dcos-version.json 2>/dev/null | head -n 1)" \
-    "$(cat /etc/mesosphere/setup-flags/repository-url 2>/dev/null)"
+  left= roles= version= url=
+  holds() {{ for entry in "$1"/*; do if [ -e "$entry" ]; then left="$left$2 "; return; fi; done; }}
+  holds /etc/mesosphere/roles roles
+  holds /opt/mesosphere tree
+  holds /opt/mesosphere/active active
+  holds /etc/systemd/system/dcos.target.wants target
+  for role in /etc/mesosphere/roles/*; do [ ! -e "$role" ] || roles="$roles${{role##*/}} "; done
+  if [ "$left" != "roles tree active target " ] &&
+    systemctl list-units --no-legend --plain 'rekindle-{NAME}-*' | grep -q ' running '; then left=running; fi
+  [ ! -f /etc/mesosphere/setup-flags/repository-url ] || read -r url </etc/mesosphere/setup-flags/repository-url
+  [ ! -f /opt/mesosphere/etc/dcos-version.json ] ||
+    version=$(sed -n 's/.*"version": *"\([^"]*\)".*/\1/p' /opt/mesosphere/etc/dcos-version.json)
+  printf 'install\t%s\t%s\t%s\t%s\t%s\n' "$1" "$left" "$roles" "$version" "$url"
 }}
 """
 
 RUN = """set -eu
 mkdir -p {directory}
 cd {directory}
-curl -fsSL --retry 5 --retry-connrefused --connect-timeout 20 -o dcos_install.sh {url}/dcos_install.sh
+curl -fsSL --retry 3 --retry-connrefused --connect-timeout 10 -o dcos_install.sh {url}/dcos_install.sh
 exec bash dcos_install.sh {role}
 """
 

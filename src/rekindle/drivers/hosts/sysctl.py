@@ -6,9 +6,10 @@ from rekindle.drivers.hosts.kind import Change, Line, Wanted, named, words
 from rekindle.plan import State, Step
 
 FACTS = r"""
-fact_sysctl() {
-  printf 'sysctl\t%s\t%s\t%s\n' "$1" "$(cat "/proc/sys/$(echo "$1" | tr . /)" 2>/dev/null | tr -s '\t ' ' ')" \
-    "$(sed -n 's/^[^=]*= *//p' "/etc/sysctl.d/90-rekindle-$1.conf" 2>/dev/null)"
+fact_sysctl() { # name, path, file that sets it at boot
+  live=$(cat "$2" 2>/dev/null) boot=
+  [ ! -f "$3" ] || read -r boot <"$3"
+  printf 'sysctl\t%s\t%s\t%s\n' "$1" "$(echo $live)" "${boot#*= }"
 }
 """
 
@@ -17,7 +18,7 @@ class SysctlKind:
     """Kernel settings, each in a file of its own under /etc/sysctl.d."""
 
     def facts(self, wanted: Wanted) -> str:
-        return FACTS + "".join(words("fact_sysctl", name) for name in wanted)
+        return FACTS + "".join(words("fact_sysctl", name, _live(name), _boot(name)) for name in wanted)
 
     def state(self, name: str, wanted: State | None, fields: Line) -> State | None:
         live, boot = (*fields, "", "")[:2]
@@ -29,8 +30,16 @@ class SysctlKind:
         return Change(script="".join(self._script(named(step), step.after) for step in steps))
 
     def _script(self, name: str, after: State | None) -> str:
-        path = f"/etc/sysctl.d/90-rekindle-{name}.conf"
+        path = _boot(name)
         if after is None:
             return words("rm", "-f", path)
         setting = words("printf", "%s = %s\\n", name, after["boot"]).rstrip()
         return f"mkdir -p /etc/sysctl.d\n{setting} >{path}\n" + words("sysctl", "-q", "-w", f"{name}={after['live']}")
+
+
+def _live(name: str) -> str:
+    return "/proc/sys/" + name.replace(".", "/")
+
+
+def _boot(name: str) -> str:
+    return f"/etc/sysctl.d/90-rekindle-{name}.conf"
