@@ -41,32 +41,38 @@ class Book:
         self._partitions = partitions
         self._replication = replication
         self._producer: KafkaProducer | None = None
+        self._producer_lock = threading.Lock()
+        self._was_open = False
         self._ends_lock = threading.Lock()
         self._ends_consumer: KafkaConsumer | None = None
 
     @property
     def ready(self) -> bool:
-        return self._producer is not None
+        """Kafka was reached; that it is not at present is no reason to be restarted."""
+        return self._was_open
 
     def open(self) -> None:
-        """Waits for Kafka, makes the topic if it is new, and keeps a producer; returns when ready."""
-        while not self.ready:
+        """Waits for Kafka, makes the topic if it is new, and keeps a producer; returns when it has one."""
+        while self._producer is None:
             try:
                 self._make_topic()
                 self._producer = self._open_producer()
+                self._was_open = True
             except (KafkaError, AssertionError, OSError) as error:
                 print(f"waiting for Kafka: {error!r}", flush=True)
                 time.sleep(RETRY_SECONDS)
 
     def write(self, orders: Sequence[Order]) -> list[Receipt]:
         """Receipts of all orders once every in-sync replica has them; NotReady if one has none."""
-        if self._producer is None:
-            raise NotReady("Kafka is not reached yet")
+        producer = self._producer
+        if producer is None:
+            raise NotReady("Kafka is not reached at present")
         try:
-            futures = [self._producer.send(self._topic, key=o["id"].encode(), value=_encoded(o)) for o in orders]
+            futures = [producer.send(self._topic, key=o["id"].encode(), value=_encoded(o)) for o in orders]
             until = time.monotonic() + ACK_SECONDS
             kept = [future.get(timeout=max(0.01, until - time.monotonic())) for future in futures]
         except KafkaError as error:
+            self._replace(producer)
             raise NotReady(f"not acknowledged: {error!r}") from error
         return [Receipt(o["id"], at.partition, at.offset) for o, at in zip(orders, kept, strict=True)]
 
@@ -94,6 +100,15 @@ class Book:
         """Sends what waits, then lets go."""
         if self._producer is not None:
             self._producer.close(timeout=ACK_SECONDS)
+
+    def _replace(self, broken: KafkaProducer) -> None:
+        """Another producer in its place: one that gave a batch up has a hole in its sequence numbers."""
+        with self._producer_lock:
+            if self._producer is not broken:
+                return
+            self._producer = None
+        threading.Thread(target=broken.close, kwargs={"timeout": 0}, daemon=True).start()
+        threading.Thread(target=self.open, daemon=True).start()
 
     def _all_partitions(self) -> list[TopicPartition]:
         return [TopicPartition(self._topic, number) for number in range(self._partitions)]
