@@ -2,7 +2,8 @@
 
 from rekindle.bootstrap.account import ServiceAccount, service_account
 from rekindle.bootstrap.declare import declare, host_settings
-from rekindle.bootstrap.observe import Observed, drivers, observe, plan
+from rekindle.bootstrap.steps import drivers, plan
+from rekindle.plan import Observed, observe
 
 __all__ = [
     "Observed",
