@@ -1,6 +1,6 @@
 """The day itself: build, bootstrap, deploy, use, back up, lose the region, replay, count what came back.
 
-Run on the region's Internet as `python -m rehearsal.job.day CHECKOUT REPORT`; `rehearsal job` starts it there.
+Run on the region's Internet as `python -m rehearsal.job.day CHECKOUT DOWNLOADS REPORT` by `rehearsal job`.
 """
 
 import json
@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,7 +20,6 @@ from typing import Any
 
 from rich.console import Console
 
-from rehearsal import artifacts, installer
 from rehearsal.job import report, traffic
 from rehearsal.job.operator import REGION_OF, JobFailed, Operator, python
 from rehearsal.job.report import Mark, Report, Span
@@ -69,13 +67,10 @@ class Day:
         self.marks[name] = time.time()
         return self.marks[name]
 
-    def prepare(self) -> None:
-        """What the Internet offers is built, and the operator has settled in."""
-        downloads = self.operator.home / "downloads"
-        downloads.mkdir(parents=True)
-        with self.phase("what the Internet offers: installer, Kafka, services"):
-            built = artifacts.build(downloads)
-            self.operator.settle_in(installer.build(downloads), built)
+    def settle_in(self) -> None:
+        """The operator has a key, a folder, credentials, and an Internet to fetch things from."""
+        with self.phase("an operator settles in"):
+            self.operator.settle_in()
 
     def build(self) -> None:
         """Three stacks stand, a preview shows no change, and only the two doors are open."""
@@ -232,23 +227,25 @@ def _until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-def run(checkout: Path, target: Path, console: Console) -> Report:
+def run(checkout: Path, downloads: Path, target: Path, console: Console) -> Report:
     """The whole day; the report is written to `target`."""
-    with tempfile.TemporaryDirectory(prefix="rehearsal-") as home:
-        day = Day(Operator(RegionHandle(), checkout, Path(home)), console)
-        for part in (day.prepare, day.build, day.check_doors, day.bootstrap, day.deploy, day.use_and_lose):
-            part()
-        result = day.count()
-        page = report.write(result, target)
-        console.print(f"report: {os.path.relpath(page)}")
-        return result
+    handle = RegionHandle()
+    home = handle.stage.data_directory / "operator"  # stays as long as the region does
+    day = Day(Operator(handle, checkout, downloads, home), console)
+    for part in (day.settle_in, day.build, day.check_doors, day.bootstrap, day.deploy, day.use_and_lose):
+        part()
+    result = day.count()
+    page = report.write(result, target)
+    console.print(f"report: {os.path.relpath(page)}")
+    return result
 
 
 def main() -> None:
     """The day on this terminal; exit code 1 when the promise was not kept."""
     console = Console(highlight=False)
+    checkout, downloads, target = (Path(argument) for argument in sys.argv[1:4])
     try:
-        result = run(Path(sys.argv[1]), Path(sys.argv[2]), console)
+        result = run(checkout, downloads, target, console)
     except (JobFailed, LookupError) as error:
         console.print(f"[red]✗[/] {error}")
         sys.exit(1)

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import boto3
 import yaml
 
+from rehearsal import toolchain
 from rehearsal.region.handle import RegionHandle
 
 RECOVERY_REGION = "us-west-2"
@@ -36,34 +37,33 @@ class Operator:
 
     handle: RegionHandle
     checkout: Path  # of this project
+    downloads: Path  # what the Internet offers
     home: Path
     environ: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        binaries = [str(Path(sys.executable).parent), str(_cache() / "bin"), os.environ["PATH"]]
-        self.environ = {
+        own = {
             **self.handle.environ(RECOVERY_REGION),
-            "PATH": os.pathsep.join(binaries),
+            "PATH": os.environ["PATH"],
             "HOME": str(self.home),
             "LANG": "C.UTF-8",
             "TERM": os.environ.get("TERM", "dumb"),
             "PULUMI_HOME": str(self.home / ".pulumi"),
             "PULUMI_BACKEND_URL": f"s3://{STATE_BUCKET}?region={RECOVERY_REGION}",
-            "PULUMI_CONFIG_PASSPHRASE": "",
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "REKINDLE_SSH_KEY": str(self.home / ".ssh" / "id_ed25519"),
         }
+        cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+        self.environ = toolchain.environ(own | {"XDG_CACHE_HOME": cache})
 
     @property
     def folder(self) -> Path:
         """The operator's checkout of the declared data, with this region's values."""
         return self.home / "platform"
 
-    def settle_in(self, installer: Path, artifacts: Mapping[str, Path]) -> None:
+    def settle_in(self) -> None:
         """The folder, the key, the state bucket and what the Internet offers are there."""
         self._make_key()
-        self._put_upstream(installer, artifacts)
+        self._put_upstream()
         self._make_state_bucket()
         for name in DECLARED:
             _copy(self.checkout / name, self.folder / name)
@@ -116,10 +116,10 @@ class Operator:
         s3.create_bucket(Bucket=STATE_BUCKET, CreateBucketConfiguration={"LocationConstraint": RECOVERY_REGION})
         s3.put_bucket_versioning(Bucket=STATE_BUCKET, VersioningConfiguration={"Status": "Enabled"})
 
-    def _put_upstream(self, installer: Path, artifacts: Mapping[str, Path]) -> None:
+    def _put_upstream(self) -> None:
         s3 = self.client("s3")
         s3.create_bucket(Bucket=UPSTREAM_BUCKET, CreateBucketConfiguration={"LocationConstraint": RECOVERY_REGION})
-        for path in (installer, *artifacts.values()):
+        for path in self.downloads.iterdir():
             s3.upload_file(str(path), UPSTREAM_BUCKET, path.name)
 
     def _adapt(self, stack: str, region: str) -> None:
@@ -135,7 +135,7 @@ class Operator:
         }
         settings["dcos"]["installer"] = {"url": f"s3://{UPSTREAM_BUCKET}/dcos_generate_config.sh"}
         settings["dcos"]["container_runtime"] = "none"  # machines inside one machine have no Docker
-        settings.setdefault("values", {})["artifacts"] = f"s3://{UPSTREAM_BUCKET}"
+        settings.setdefault("values", {}).update(artifacts=f"s3://{UPSTREAM_BUCKET}", hosts={"kernel": "shared"})
         path.write_text(yaml.safe_dump(document, sort_keys=False))
 
     def _ami(self, region: str) -> str:
@@ -147,10 +147,6 @@ class Operator:
 def python(*argv: str) -> Sequence[str]:
     """A command line for a module of this project."""
     return (sys.executable, "-m", *argv)
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rekindle"
 
 
 def _copy(source: Path, target: Path) -> None:
