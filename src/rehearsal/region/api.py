@@ -116,7 +116,6 @@ class _Handler(MotoRequestHandler):
     """Keeps connections, as AWS does."""
 
     protocol_version = "HTTP/1.1"
-    timeout = 120
 
     def setup(self) -> None:
         super().setup()
