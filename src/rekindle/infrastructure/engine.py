@@ -21,7 +21,10 @@ from rekindle.progress import Tell
 
 POLL_SECONDS = 0.1
 LAST_LINES = 15
-OFFLINE = {"PULUMI_SKIP_UPDATE_CHECK": "true"}  # a recovery must not wait for a download page
+VARIABLES = {
+    "PULUMI_SKIP_UPDATE_CHECK": "true",  # a recovery must not wait for a download page
+    "PULUMI_DEBUG_COMMANDS": "true",  # --event-log is known only with it; Pulumi's automation API sets it too
+}
 GATE = 'read -r go && exec "$@"'  # the engine starts when its start is on record, under the number recorded
 
 
@@ -56,7 +59,7 @@ class Project:
 
     @property
     def variables(self) -> dict[str, str]:
-        return {**self.environ, **OFFLINE}
+        return {**self.environ, **VARIABLES}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from rekindle.infrastructure.events import name_of
 from rekindle.infrastructure.pending import Pending
 
 GONE = frozenset({"terminated", "shutting-down", "deleting", "deleted", "failed"})
+ABSENT = ("InvalidInstanceID.NotFound", "InvalidVolume.NotFound", "NatGatewayNotFound")
 URN_TAG = "rekindle:urn"
 
 Ids: TypeAlias = list[str]
@@ -76,8 +77,13 @@ def _is_there(client: Client, kind: str, found: str) -> bool:
     if call is None or states is None:
         return True
     argument, read = states
-    with translated(client):
-        return read(getattr(client, call)(**{argument: [found]})) not in GONE
+    try:
+        with translated(client):
+            return read(getattr(client, call)(**{argument: [found]})) not in GONE
+    except CommandFailed as error:
+        if is_code(error, *ABSENT):
+            return False
+        raise
 
 
 def tags_of(creation: Pending) -> dict[str, str]:
