@@ -51,7 +51,7 @@ class LanguageHost(LanguageServer):
             sys.path.insert(0, str(program if program.is_dir() else program.parent))
             importlib.invalidate_caches()
             self.program = lambda: _run(program)
-            return super().Run(request, context)
+            return super().Run(request, context)  # type: ignore[no-untyped-call]
 
 
 def _run(program: Path) -> None:

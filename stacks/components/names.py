@@ -74,7 +74,7 @@ class Names(pulumi.ComponentResource):
             ttl=TTL_SECONDS,
             records=[own_name(environment, self._args.dns_zone)],
             failover_routing_policies=[{"type": kind}],
-            set_identifier=kind.lower(),
+            set_identifier=f"{fqdn}-{kind.lower()}",
             health_check_id=check,
             opts=self._child,
         )

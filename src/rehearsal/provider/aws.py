@@ -19,6 +19,10 @@ _CONFIG = Config(
 _GONE = re.compile(r"NotFound|NoSuch|^404$|Gateway.NotAttached|NotFoundException")
 
 
+class Refused(Exception):
+    """AWS would refuse it."""
+
+
 class Cancelled(Exception):
     """The engine asked for an end while something was being waited for."""
 

@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from rehearsal.provider.aws import Aws
+from rehearsal.provider.aws import Aws, Refused
 from rehearsal.provider.resource import Resource, tag_list, tag_map
 from rehearsal.provider.values import Properties
 
@@ -134,7 +134,10 @@ class Record(Resource):
     replaces = frozenset({"zoneId", "name", "type", "setIdentifier"})
 
     def create(self, aws: Aws, want: Properties) -> str:
-        self._change(aws, "CREATE", want["zoneId"], _record_set(want))
+        if self._find(aws, want["zoneId"], want["name"], want["type"], want.get("setIdentifier")):
+            raise Refused(f"record {want['name']} {want['type']} exists already")
+        # Not CREATE: moto 5.2.5 refuses that for a record that was deleted while a later name exists.
+        self._change(aws, "UPSERT", want["zoneId"], _record_set(want))
         parts = [want["zoneId"], want["name"], want["type"], want.get("setIdentifier", "")]
         return "_".join(part for part in parts if part)
 

@@ -15,14 +15,14 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, st
 
 from rehearsal.engine_life import leave_with_engine
 from rehearsal.provider import functions
-from rehearsal.provider.aws import Aws, Cancelled, Clients, TimedOut, code_of
+from rehearsal.provider.aws import Aws, Cancelled, Clients, Refused, TimedOut, code_of
 from rehearsal.provider.registry import TYPES
 from rehearsal.provider.resource import Resource
 from rehearsal.provider.values import Properties, decode, encode, is_unknown
 
 VERSION = "7.51.1"  # the pulumi-aws whose signatures are kept
 _THREADS = 64
-_REFUSALS = (ClientError, BotoCoreError, TimedOut, Cancelled, NotImplementedError)
+_REFUSALS = (ClientError, BotoCoreError, TimedOut, Cancelled, Refused, NotImplementedError)
 
 
 class Provider(provider_pb2_grpc.ResourceProviderServicer):

@@ -6,15 +6,14 @@ import re
 import threading
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import pulumi
 
-from rehearsal.provider.values import UNKNOWN, Properties
-
+from rehearsal.provider.values import Properties
 
 _ONE_IMPORT = threading.RLock()  # pulumi-aws imports its modules late, and two threads see half of one
 
@@ -54,11 +53,16 @@ def _of_token(token: str) -> Signature:
     return of_class(arguments)
 
 
-@cache
 def of_class(arguments: type[Any]) -> Signature:
     """The signature of one of pulumi-aws's input classes."""
+    return _of_class(arguments)
+
+
+@cache
+def _of_class(arguments: Hashable) -> Signature:
+    assert isinstance(arguments, type)
     wire = pulumi._types.input_type_py_to_pulumi_names(arguments)
-    parameters = inspect.signature(arguments.__init__).parameters
+    parameters = inspect.signature(arguments).parameters
     hints = _hints(arguments)
     return Signature(
         names=frozenset(wire.values()),
@@ -83,7 +87,7 @@ def _structures(value: Any) -> Iterator[tuple[str, Properties]]:
         yield "", value
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            if isinstance(item, dict) and item != UNKNOWN:
+            if isinstance(item, dict):
                 yield f"[{number}]", item
 
 
