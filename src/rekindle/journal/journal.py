@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,13 +11,13 @@ from typing import Any
 from rekindle.errors import Refused, RekindleError
 from rekindle.journal.chain import Chain, Head, Link
 from rekindle.journal.checkpoints import Base, Checkpoints
-from rekindle.journal.entries import AnyEntry, Begun, Checkpoint, Entry, Failed, LockTaken, Succeeded
+from rekindle.journal.entries import AnyEntry, Begun, Checkpoint, Entry, Failed, LockTaken, StepEntry, Succeeded
 from rekindle.journal.fold import Folded, fold
 from rekindle.journal.lock import Lock, Locks, utc_now
 from rekindle.journal.naming import journal_key
 from rekindle.journal.seal import damaged, digest_of
 from rekindle.journal.store import AlreadyExists, Store
-from rekindle.plan import State, Step, canonical, digest
+from rekindle.plan import Key, State, Step, canonical, digest
 from rekindle.secrets import Keyring
 
 TAKEOVERS = 5  # tries to append before a former holder that still writes
@@ -109,6 +109,19 @@ class Journal:
         with self._writing:
             self._tail = [link for link in self._tail if link.head.sequence > base.head.sequence]
             self._base = base
+
+    def settle(self, facts: Mapping[Key, State | None]) -> None:
+        """Says of steps that a killed command left in flight how they stand, by facts read since."""
+        self.append(
+            *(
+                Succeeded(**subject)
+                if facts[key] == begun.after
+                else Failed(**subject, error="interrupted; it reads otherwise")
+                for key, begun in self.fold().in_flight.items()
+                if key in facts
+                for subject in [begun.model_dump(include=set(StepEntry.model_fields) - set(Entry.model_fields))]
+            )
+        )
 
     def recorder(self, release: str, command: str) -> "StepRecorder":
         """Records steps: begun before they are written, succeeded or failed after."""
