@@ -15,6 +15,7 @@ from rehearsal.cluster.settings import NodeSettings
 
 ENVIRONMENT_FILES = (Path("/var/lib/dcos/mesos-slave-common"), Path("/var/lib/dcos/mesos-resources"))
 SYSTEM_ENVIRONMENT = Path("/etc/environment")
+RESOLVER_FILE = Path("/etc/resolv.conf")
 
 
 def _arguments() -> argparse.Namespace:
@@ -70,11 +71,13 @@ async def _agent(settings: NodeSettings, lost: asyncio.Event) -> None:
 
 
 async def _net(settings: NodeSettings, lost: asyncio.Event) -> None:
-    from rehearsal.cluster.net_node import ADDRESS, NetNode, add_address
+    from rehearsal.cluster.net_node import ADDRESS, NetNode, add_address, resolver_file
 
     await add_address(ADDRESS)
     node = NetNode(settings, lost.set)
     await node.serve()
+    RESOLVER_FILE.unlink(missing_ok=True)
+    RESOLVER_FILE.write_text(resolver_file(settings))
     ready()
     await node.follow()
     await lost.wait()

@@ -31,6 +31,12 @@ async def add_address(address: str) -> None:
         raise RuntimeError(f"ip address replace {address}: {output}")
 
 
+def resolver_file(settings: NodeSettings) -> str:
+    """/etc/resolv.conf of a node that asks its own dcos-net first."""
+    search = f"search {settings.dns_search}\n" if settings.dns_search else ""
+    return f"# Written by dcos-net\noptions timeout:1\noptions attempts:3\n{search}nameserver {ADDRESS}\n"
+
+
 class NetNode:
     """dcos-net in one process. It serves what it last knew while ZooKeeper is away."""
 
