@@ -1,0 +1,403 @@
+"""Restore points against EC2's API, and hosts that hold the state of their mounts."""
+
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from moto import mock_aws
+
+from rekindle import backup as backups
+from rekindle.aws import compute
+from rekindle.aws.clients import Clients
+from rekindle.backup import Backup, Group, points
+from rekindle.errors import CommandFailed, Incomplete, RekindleError, Unreachable
+from rekindle.inventory import Host, Inventory, Role, Ssh, Stores, Volume
+from rekindle.journal.entries import ReleaseEntry, RestorePoint
+from rekindle.journal.holder import Holder
+from rekindle.journal.journal import Journal
+from rekindle.journal.lock import Lock
+from rekindle.journal.release import Artifact
+from rekindle.journal.store import DirectoryStore
+from rekindle.secrets import Keyring
+from rekindle.transport import Result
+
+KEYRING = Keyring(b"k" * 32)
+HOME, AWAY = "us-east-1", "us-west-2"
+NAMES = ("kafka-1", "kafka-2", "kafka-3")
+IMAGE = "ami-12c6146b"  # one that moto knows
+T = TypeVar("T")
+
+
+class Killed(BaseException):
+    """Stands for kill -9."""
+
+
+@dataclass
+class Agents:
+    """Hosts with mounted volumes: what is frozen where, which timers wait, and what went wrong."""
+
+    mounted: dict[str, str]  # volume name to host
+    frozen: set[str] = field(default_factory=set)  # mount paths
+    timers: dict[str, str] = field(default_factory=dict)  # unit to mount path
+    silent: set[str] = field(default_factory=set)  # hosts that do not answer
+    broken: set[str] = field(default_factory=set)  # hosts whose freeze fails
+    on_freeze: Callable[[], None] = lambda: None
+    history: list[str] = field(default_factory=list)
+
+    def run(self, host: str, command: str, *, timeout: float = 1.0, check: bool = True) -> Result:
+        if host in self.silent:
+            raise Unreachable("no route", where=host)
+        for words in map(shlex.split, command.replace("\\\n", " ").splitlines()):
+            self.obey(host, words)
+        return Result(host=host, command=command, exit_code=0, stdout="", stderr="")
+
+    def obey(self, host: str, words: list[str]) -> None:
+        if words[:1] == ["systemd-run"]:
+            unit = next(w.partition("=")[2] for w in words if w.startswith("--unit="))
+            self.timers[unit] = words[-1]
+        elif words[:2] == ["fsfreeze", "--freeze"]:
+            if host in self.broken:
+                raise CommandFailed("fsfreeze: Input/output error", where=host)
+            assert words[2] in self.timers.values(), "a freeze without a timer"
+            self.frozen.add(words[2])
+            self.history.append(f"freeze {words[2]}")
+            self.on_freeze()
+        elif words[:2] == ["fsfreeze", "--unfreeze"]:
+            self.history.append(f"thaw {words[2]}")
+            if words[2] not in self.frozen:
+                raise CommandFailed("not frozen any more", where=host)
+            self.frozen.discard(words[2])
+        elif words[:2] == ["systemctl", "stop"]:
+            self.timers.pop(words[2].removesuffix(".timer"), None)
+
+    def fire_timers(self) -> None:
+        self.frozen -= set(self.timers.values())
+        self.timers.clear()
+
+    def facts(self, host: str, script: str) -> str:
+        if host in self.silent:
+            raise Unreachable("no route", where=host)
+        here = [name for name, at in self.mounted.items() if at == host and f"name={name}" in script]
+        return "".join(f"{name}\t/volumes/{name}\n" for name in here)
+
+    def each(self, hosts: Iterable[str], call: Callable[[str], T]) -> dict[str, T | RekindleError]:
+        found: dict[str, T | RekindleError] = {}
+        for host in hosts:
+            try:
+                found[host] = call(host)
+            except RekindleError as error:
+                found[host] = error
+        return found
+
+
+@dataclass
+class Shelf:
+    """A mirror that lacks some artifacts."""
+
+    lacking: set[str] = field(default_factory=set)
+
+    def missing(self, artifacts: Iterable[Artifact]) -> list[Artifact]:
+        return [a for a in artifacts if a.name in self.lacking]
+
+
+@dataclass
+class World:
+    """An environment in EC2, its agents, its journal."""
+
+    clients: Clients
+    inventory: Inventory
+    agents: Agents
+    store: DirectoryStore
+    shelf: Shelf = field(default_factory=Shelf)
+    acknowledged: int = 5
+    clock: datetime = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        self.clock += timedelta(milliseconds=100)
+        return self.clock
+
+    def barrier(self) -> Mapping[str, Any]:
+        self.agents.history.append("barrier")
+        return {"offsets": {"0": self.acknowledged}}
+
+    @contextmanager
+    def backup(self, **changed: Any) -> Iterator[Backup]:
+        with Lock.acquire(self.store, "dev", KEYRING, Holder.of_this_process("backup"), take=True) as lock:
+            journal = Journal.open(self.store, "dev", KEYRING, lock=lock)
+            if journal.fold().release is None:
+                journal.append(ReleaseEntry(release="r1", command="apply", rekindle_version="0"))
+            artifact = Artifact(name="kafka.tgz", url="", sha256="0" * 64, size=1)
+            group = Group(name="kafka", volumes=self.inventory.volumes, barrier=self.barrier)
+            made: dict[str, Any] = {
+                "inventory": self.inventory,
+                "journal": journal,
+                "clients": self.clients,
+                "hosts": self.agents,
+                "mirror": self.shelf,
+                "artifacts": (artifact,),
+                "groups": (group,),
+                "tell": lambda line: None,
+                "now": self.now,
+            }
+            yield Backup(**{**made, **changed})
+
+    def run(self, **changed: Any) -> RestorePoint:
+        with self.backup(**changed) as backup:
+            return backups.run(backup)
+
+    def points(self) -> list[RestorePoint]:
+        return list(Journal.open(self.store, "dev", KEYRING).fold().restore_points.values())
+
+    def snapshots(self, region: str) -> list[compute.Snapshot]:
+        return list(compute.snapshots(self.clients.ec2(region), tags={"rekindle:environment": "dev"}))
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        clients = Clients()
+        yield World(clients, *_built(clients), DirectoryStore(tmp_path))
+
+
+def _built(clients: Clients) -> tuple[Inventory, Agents]:
+    ec2 = clients.ec2(HOME)
+    hosts, volumes = [], []
+    for number, name in enumerate(NAMES, 1):
+        az = f"{HOME}{'abc'[number - 1]}"
+        placed = {"AvailabilityZone": az}
+        made = ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1, Placement=placed)["Instances"][0]
+        volume = ec2.create_volume(AvailabilityZone=az, Size=4)["VolumeId"]
+        ec2.attach_volume(VolumeId=volume, InstanceId=made["InstanceId"], Device="/dev/xvdf")
+        hosts.append(
+            Host(
+                name=f"private-agent-{number}",
+                role=Role.PRIVATE_AGENT,
+                pool="private-agent",
+                zone="private",
+                az=az,
+                private_ip=f"10.0.0.{number}",  # type: ignore[arg-type]
+                instance_id=made["InstanceId"],
+            )
+        )
+        volumes.append(Volume(name=name, volume_id=volume, az=az, size_gib=4, service=name))
+    key = clients.kms(AWAY).create_key()["KeyMetadata"]["Arn"]
+    stores = Stores(
+        region=AWAY,
+        journal_bucket="journal",
+        mirror_bucket="mirror",
+        artifacts_bucket="artifacts",
+        switch_bucket="switch",
+        kms_key_arn=key,
+    )
+    inventory = Inventory(
+        environment="dev",
+        region=HOME,
+        cluster_name="dev",
+        hosts=tuple(hosts),
+        volumes=tuple(volumes),
+        ssh=Ssh(user="admin"),
+        stores=stores,
+    )
+    return inventory, Agents({name: f"private-agent-{i}" for i, name in enumerate(NAMES, 1)})
+
+
+def test_a_backup_is_complete_when_all_its_copies_are(world: World) -> None:
+    point = world.run()
+    assert point.status == "complete"
+    assert point.consistency == points.FROZEN
+    assert point.release == "r1"
+    assert {v.state for v in point.volumes} == {"complete"}
+    copies = {s.snapshot_id: s for s in world.snapshots(AWAY)}
+    assert {copies[v.copy_id].tags["Name"] for v in point.volumes if v.copy_id} == set(NAMES)
+    assert point.size_bytes == 12 * 2**30
+    assert world.points() == [world.points()[-1]]
+
+
+def test_the_barrier_is_noted_before_anything_is_frozen_and_all_is_thawed_after(world: World) -> None:
+    point = world.run()
+    history = world.agents.history
+    assert history[0] == "barrier"
+    assert [h.split()[0] for h in history] == ["barrier", *["freeze"] * 3, *["thaw"] * 3]
+    assert not world.agents.frozen
+    assert not world.agents.timers
+    assert point.barrier["kafka"]["said"] == {"offsets": {"0": 5}}  # type: ignore[index, call-overload]
+    assert points.barrier_at(point) < point.ended  # type: ignore[operator]
+
+
+def test_snapshots_start_while_all_is_frozen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[set[str]] = []
+    real = compute.create_snapshots
+    monkeypatch.setattr(
+        compute, "create_snapshots", lambda *a, **k: seen.append(set(world.agents.frozen)) or real(*a, **k)
+    )
+    world.run()
+    assert seen == [{f"/volumes/{name}" for name in NAMES}]
+
+
+def test_a_host_that_fails_among_three_fails_the_restore_point_and_leaves_nothing_frozen(world: World) -> None:
+    world.agents.broken = {"private-agent-2"}
+    with pytest.raises(CommandFailed, match="private-agent-2"):
+        world.run()
+    assert not world.agents.frozen
+    assert [p.status for p in world.points()] == ["failed"]
+    assert world.snapshots(HOME) == []
+
+
+def test_a_silent_host_fails_the_restore_point(world: World) -> None:
+    world.agents.silent = {"private-agent-3"}
+    with pytest.raises(Unreachable):
+        world.run()
+    assert [p.status for p in world.points()] == ["failed"]
+
+
+def test_a_timer_that_came_first_fails_the_restore_point(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = compute.create_snapshots
+
+    def slow(*arguments: Any, **named: Any) -> Any:
+        world.agents.fire_timers()
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(compute, "create_snapshots", slow)
+    with pytest.raises(CommandFailed, match="not frozen any more"):
+        world.run()
+    assert [p.status for p in world.points()] == ["failed"]
+
+
+def test_a_volume_that_moved_meanwhile_fails_the_restore_point(world: World) -> None:
+    ec2, volume = world.clients.ec2(HOME), world.inventory.volumes[0].volume_id
+    world.agents.on_freeze = lambda: _detached(ec2, volume)
+    with pytest.raises(CommandFailed, match="kafka-1 moved"):
+        world.run()
+    assert not world.agents.frozen
+
+
+def _detached(ec2: Any, volume: str) -> None:
+    for attachment in ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["Attachments"]:
+        ec2.detach_volume(VolumeId=volume, InstanceId=attachment["InstanceId"])
+
+
+def test_an_unattached_volume_is_saved_as_it_lies(world: World) -> None:
+    _detached(world.clients.ec2(HOME), world.inventory.volumes[0].volume_id)
+    assert world.run().status == "complete"
+    assert "freeze /volumes/kafka-1" not in world.agents.history
+
+
+def test_a_missing_artifact_keeps_it_pending_and_the_next_backup_completes_it(world: World) -> None:
+    world.shelf.lacking = {"kafka.tgz"}
+    with pytest.raises(Incomplete, match=r"kafka\.tgz"):
+        world.run()
+    assert [p.status for p in world.points()] == ["pending"]
+    world.shelf.lacking = set()
+    world.run()
+    assert [p.status for p in world.points()] == ["complete", "complete"]
+
+
+CUTS = ("create_snapshots", "wait_for_snapshots", "copy_snapshot")
+
+
+@pytest.mark.parametrize("call", CUTS)
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_killed_anywhere_the_next_backup_finishes_or_gives_up(
+    world: World, monkeypatch: pytest.MonkeyPatch, call: str, side: str
+) -> None:
+    real = getattr(compute, call)
+
+    def cut(*arguments: Any, **named: Any) -> Any:
+        if side == "after":
+            real(*arguments, **named)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(compute, call, cut)
+        with pytest.raises(Killed):
+            world.run()
+    first = world.points()[0]
+    assert first.status == "pending"
+    second = world.run()
+    assert second.status == "complete"
+    expected = "failed" if call == "create_snapshots" else "complete"
+    assert world.points()[0].status == expected
+    copies = [s for s in world.snapshots(AWAY) if s.tags["rekindle:restore-point"] == first.id]
+    assert len(copies) == (0 if expected == "failed" else 3)
+
+
+def test_what_a_killed_backup_froze_is_thawed_by_the_next_before_its_timer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_between_freeze_and_thaw(world, monkeypatch)
+    assert world.agents.frozen
+    with pytest.raises(Unreachable):
+        world.run(groups=(Group(name="kafka", volumes=(), barrier=_unreachable),))
+    assert not world.agents.frozen
+
+
+def _unreachable() -> Mapping[str, Any]:
+    raise Unreachable("no answer")
+
+
+def kill_between_freeze_and_thaw(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As kill -9 does: even what would thaw after a failure does not run."""
+    with monkeypatch.context() as patched:
+        patched.setattr(compute, "create_snapshots", _killed)
+        patched.setattr("rekindle.backup.take._thaw_quietly", lambda *_: None)
+        with pytest.raises(Killed):
+            world.run()
+
+
+def _killed(*_: Any, **__: Any) -> Any:
+    raise Killed
+
+
+def test_without_the_freeze_it_is_said_to_be_worth_less(world: World) -> None:
+    point = world.run(is_frozen=False)
+    assert point.consistency == points.CRASH
+    assert not any(h.startswith("freeze") for h in world.agents.history)
+
+
+def test_a_plan_names_what_would_be_done_and_changes_nothing(world: World) -> None:
+    world.shelf.lacking = {"kafka.tgz"}
+    with world.backup() as backup:
+        plan = backups.plan(backup)
+    assert [v.name for v in plan.volumes] == list(NAMES)
+    assert {m.host for m in plan.mounts} == {f"private-agent-{n}" for n in (1, 2, 3)}
+    assert plan.barriers == ("kafka",)
+    assert plan.missing_artifacts == ("kafka.tgz",)
+    assert not plan.is_unprotected
+    assert not world.snapshots(HOME)
+    assert not world.points()
+
+
+def test_in_its_own_recovery_region_snapshots_are_their_own_copies(world: World) -> None:
+    stores = world.inventory.stores
+    assert stores
+    world.inventory = world.inventory.model_copy(update={"stores": stores.model_copy(update={"region": HOME})})
+    with world.backup() as backup:
+        assert backups.plan(backup).is_unprotected
+    point = world.run()
+    assert all(v.copy_id == v.snapshot_id for v in point.volumes)
+
+
+def test_volumes_of_no_group_are_saved_service_by_service(world: World) -> None:
+    with world.backup(groups=()) as backup:
+        assert replace(backup).groups == ()
+        assert backups.run(backup).status == "complete"
+    assert [h.split()[0] for h in world.agents.history] == ["freeze", "thaw"] * 3
+
+
+def test_the_latest_complete_restore_point_is_the_one_to_restore(world: World) -> None:
+    world.run()
+    newest = world.run()
+    world.agents.broken = {"private-agent-1"}
+    with pytest.raises(CommandFailed):
+        world.run()
+    latest = points.latest(Journal.open(world.store, "dev", KEYRING).fold())
+    assert latest
+    assert latest.id == newest.id
