@@ -102,7 +102,8 @@ def _drain(environ: dict[str, Any]) -> None:
 def region_mismatch(call: Call) -> Refusal | None:
     """S3 answers for a bucket only to signatures for the bucket's own region."""
     region = _bucket_region(call.bucket)
-    if call.service != "s3" or call.access_key is None or region in {None, call.region}:
+    names_no_region = call.access_key is None or "AWSAccessKeyId" in call.query
+    if call.service != "s3" or names_no_region or region in {None, call.region}:
         return None
     return Refusal(
         code="AuthorizationHeaderMalformed",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rehearsal.region import cloud
+from rehearsal.region.behaviour import keys
 from rehearsal.region.policies import Question, UnknownCondition, decide
 from rehearsal.region.refusals import Refusal
 from rehearsal.region.request import Call
@@ -174,6 +175,8 @@ def _questions(call: Call, context: Mapping[str, str]) -> list[Question]:
     """One for each resource that the call touches: all must be allowed."""
     if call.service == "s3":
         return [_s3_question(call, context)]
+    if call.action == "GetCallerIdentity":
+        return []
     action = f"{'elasticloadbalancing' if call.service == 'elbv2' else call.service}:{call.action or call.method}"
     if call.service == "ec2" and call.is_write:
         return [
@@ -185,7 +188,14 @@ def _questions(call: Call, context: Mapping[str, str]) -> list[Question]:
 
 
 def _kms_resource(call: Call) -> str:
-    return f"arn:aws:kms:{call.region}:{ACCOUNT}:key/*"
+    """The key that a call names, by id, alias or ARN; for Decrypt, the one inside the ciphertext."""
+    key = call.parameters.get("KeyId") or keys.key_of(call.parameters.get("CiphertextBlob", ""))
+    if key.startswith("arn:") and ":alias/" not in key:
+        return key
+    alias = key.partition(":alias/")[2] if ":alias/" in key else key.removeprefix("alias/")
+    backend = cloud.kms(call.region)
+    found = backend.get_key_id_from_alias(f"alias/{alias}") or key
+    return f"arn:aws:kms:{call.region}:{ACCOUNT}:key/{found}"
 
 
 def _ec2_resources(call: Call) -> list[tuple[str, dict[str, str]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import io
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -63,7 +64,7 @@ def read(environ: dict[str, Any]) -> Call:
             _to_path_style(environ, s3_host["bucket"])
             region = region or s3_host["region"]
     service = _SERVICES.get(service or "s3", service or "s3")
-    form = _form(environ)
+    form = _form(environ) or _json(environ)
     path = environ.get("PATH_INFO", "/")
     bucket, key = _bucket_and_key(path) if service == "s3" else (None, None)
     return Call(
@@ -87,7 +88,11 @@ def _credential(environ: dict[str, Any], query: Mapping[str, str]) -> tuple[str 
     found = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
     if found is None and "X-Amz-Credential" in query:
         found = _CREDENTIAL.search("Credential=" + unquote(query["X-Amz-Credential"]))
-    return (found[1], found[2], found[3]) if found else (None, None, None)
+    if found is not None:
+        return found[1], found[2], found[3]
+    if "AWSAccessKeyId" in query:  # signature version 2, which boto3 still presigns with; it names no region
+        return query["AWSAccessKeyId"], None, "s3"
+    return None, None, None
 
 
 def _to_path_style(environ: dict[str, Any], bucket: str | None) -> None:
@@ -105,6 +110,19 @@ def _form(environ: dict[str, Any]) -> dict[str, str]:
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
     return dict(parse_qsl(body.decode(), keep_blank_values=True))
+
+
+def _json(environ: dict[str, Any]) -> dict[str, str]:
+    """The texts in a JSON request's top level, such as KeyId; other values are left out."""
+    if "HTTP_X_AMZ_TARGET" not in environ:
+        return {}
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    try:
+        parsed = json.loads(body or b"{}")
+    except ValueError:
+        return {}
+    return {k: v for k, v in parsed.items() if isinstance(v, str)} if isinstance(parsed, dict) else {}
 
 
 def _bucket_and_key(path: str) -> tuple[str | None, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,14 @@ import moto.kms.utils as kms_utils
 from rehearsal.region.behaviour.replacing import replaces
 
 _KEY_ID_LENGTH = len("mrk-") + 36
+
+
+def key_of(ciphertext: str) -> str:
+    """The id of the key under which a base64 ciphertext was made; empty if it is none."""
+    try:
+        return base64.b64decode(ciphertext)[:_KEY_ID_LENGTH].rstrip(b"\0").decode()
+    except ValueError:
+        return ""
 
 
 def install() -> None:
