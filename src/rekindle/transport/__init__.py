@@ -1,5 +1,7 @@
 """SSH: the only room that knows how hosts are reached; alone imports Fabric and paramiko."""
 
+import logging
+
 from rekindle.transport.execution import Result
 from rekindle.transport.files import PutFile
 from rekindle.transport.host_keys import FirstKey, MemoryPins, Pins, fingerprint
@@ -7,3 +9,5 @@ from rekindle.transport.long_run import unit_name
 from rekindle.transport.transport import Transport
 
 __all__ = ["FirstKey", "MemoryPins", "Pins", "PutFile", "Result", "Transport", "fingerprint", "unit_name"]
+
+logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what it has to say comes as errors

@@ -31,7 +31,8 @@ class Patience:
     """How long to wait for what, in seconds."""
 
     connect: float = 10.0  # one attempt
-    boot: float = 90.0  # all attempts on a host that may still be booting
+    boot: float = 90.0  # all attempts on a host that may still be booting for the first time
+    again: float = 30.0  # all attempts on a host that was reached before
 
 
 @dataclass
@@ -119,19 +120,15 @@ class Connections:
     def _connect(self, host: Host) -> Any:
         """Tries until the host has booted or patience ends; a changed key and a broken bastion end it at once."""
         gateway = self._gateway(host)
+        patience = self.patience.boot if self.pins.get(host) is None else min(self.patience.again, self.patience.boot)
         attempts = Retrying(
             retry=retry_if_exception_type(Unreachable) & _unless(HostKeyChanged),
-            stop=self._is_hopeless,
+            stop=lambda state: _is_hopeless(state, patience),
             wait=wait_exponential(multiplier=0.25, max=3),
             reraise=True,
         )
         connection: Any = attempts(self._attempt, host, gateway)
         return connection
-
-    def _is_hopeless(self, state: RetryCallState) -> bool:
-        error = state.outcome.exception() if state.outcome else None
-        bound = min(LOGIN_SECONDS, self.patience.boot) if isinstance(error, _LoginRefused) else self.patience.boot
-        return (state.seconds_since_start or 0.0) >= bound
 
     def _gateway(self, host: Host) -> Any:
         bastion = self.inventory.ssh.bastion
@@ -203,6 +200,12 @@ class Connections:
         )
 
 
+def _is_hopeless(state: RetryCallState, patience: float) -> bool:
+    error = state.outcome.exception() if state.outcome else None
+    bound = min(LOGIN_SECONDS, patience) if isinstance(error, _LoginRefused) else patience
+    return (state.seconds_since_start or 0.0) >= bound
+
+
 class _unless(retry_if_exception_type):
     """Retries unless the exception is of this type."""
 
@@ -220,4 +223,6 @@ def _without_delay(sock: Any) -> None:
 def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "timed out"
+    if isinstance(error, paramiko.ChannelException):
+        return f"the bastion says: {error.text}"
     return " ".join(str(error).split()) or type(error).__name__
