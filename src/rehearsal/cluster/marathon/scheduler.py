@@ -290,7 +290,7 @@ class Scheduler:
             self.queue.pop(app.id, None)
 
     def _launch_one(self, app: App, waiting: Waiting) -> bool:
-        siblings = [(one, self._mesos.agents[one.agent_id]) for one in self._siblings(app)
+        siblings = [(one, self._mesos.agents[one.agent_id]) for one in self.of_app(app.id)
                     if one.agent_id in self._mesos.agents]  # fmt: skip
         offers = [self._offer(agent) for agent in self._mesos.agents.values() if agent.is_active]
         matches = [(offer, matching.match(app, offer, siblings)) for offer in offers]
@@ -305,9 +305,6 @@ class Scheduler:
         waiting.last_used_at = time.time()
         self._launch(app, offer.agent, found.ports or [])
         return True
-
-    def _siblings(self, app: App) -> list[Instance]:
-        return [one for one in self.of_app(app.id) if self.is_current(one) or not one.is_killing]
 
     def _offer(self, agent: AgentRecord) -> Offer:
         used = self._mesos.used(agent.id)

@@ -347,7 +347,7 @@ class Agent:
     async def _send_updates(self) -> None:
         while True:
             task_id, status = await self._updates.get()
-            while not await self._send(f"/internal/agents/{self.agent_id}/status", status):
+            while await self._send(f"/internal/agents/{self.agent_id}/status", status) is None:
                 await asyncio.sleep(RETRY_SECONDS)
             if status["state"] in TERMINAL:
                 self._forget(task_id)
