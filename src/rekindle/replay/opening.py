@@ -30,6 +30,7 @@ from rekindle.replay.survey import Evidence, region_answers
 from rekindle.secrets import Keyring
 
 REASON = "replay"
+MARK = ".rekindle-release"  # in an unpacked release: its digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,14 +124,18 @@ def evidence(request: Request, gone: Lost, operation: Operation | None) -> Evide
 
 
 def _unpack(release: Release, folder: Path) -> None:
-    """The release is in the folder, whole; one that is there already is kept, for it has the replay's settings."""
-    if (folder / "Pulumi.yaml").exists():
+    """The release is in the folder, whole; if it is there already it is kept, for it has the replay's settings."""
+    mark = folder / MARK
+    if mark.exists() and mark.read_text() == release.digest:
         return
     if folder.exists() and any(folder.iterdir()):
-        raise InputError("it holds something else", where=str(folder), next_step="Run it from an empty directory.")
+        raise InputError(
+            "it holds something else than this release", where=str(folder), next_step="Move it away, and run it again."
+        )
     aside = folder.with_name(f".{folder.name}.unpacking")
     shutil.rmtree(aside, ignore_errors=True)
     release.unpack(aside)
+    (aside / MARK).write_text(release.digest)
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside.rename(folder)
 

@@ -14,8 +14,8 @@ from rekindle.inventory import Inventory, Stores
 from rekindle.progress import Tell
 from rekindle.replay.situation import Answer
 
-PROBE_SECONDS = 4.0
-PROBES = 3  # one failed request is no outage, one answer is a service
+PROBE_SECONDS = 3.0
+PROBES = 2  # one failed request is no outage, one answer is a service
 POLL_SECONDS = 0.5
 SWITCH_SECONDS = 300.0  # Route 53: three failed checks 30 s apart, then the record's TTL, and as much again
 FIRST_SERVER_ERROR = 500

@@ -8,16 +8,17 @@ from functools import partial
 
 from pydantic import JsonValue
 
+from rekindle import environment as environments
 from rekindle import infrastructure, packages
 from rekindle.aws import compute
 from rekindle.environment.settings import RESTORE_KEY, STANDBY_KEY
 from rekindle.errors import InputError, Refused
 from rekindle.infrastructure import Lookup, Project, Recorded
-from rekindle.inventory import Inventory
 from rekindle.journal.entries import SupersededBy
 from rekindle.journal.journal import Journal
 from rekindle.journal.release import Releases
 from rekindle.operation import Operation, stores_of
+from rekindle.packages import Package
 from rekindle.replay import checks
 from rekindle.replay.carry_out import ANSWERS_SINCE, Action, carry_out
 from rekindle.replay.ledger import Ledger
@@ -113,7 +114,7 @@ class Work:
             Phase.SERVICES: partial(self.apply, names=None, suspend=True),
             Phase.CHECKS: self.check,
             Phase.PUBLIC_NAME: self.move_name,
-            Phase.SUSPENDED: partial(self.apply, names=None, suspend=False),
+            Phase.SUSPENDED: self.release_suspended,
         }
 
     def supersede(self) -> dict[str, JsonValue]:
@@ -187,14 +188,22 @@ class Work:
             await_switched(PublicName(inventory.public_name), inventory, self.request.progress.tell)
         return {ANSWERS_SINCE: self.request.now().isoformat()}
 
-    def _standing(self) -> Operation:
-        """The operation with what stands now."""
-        return replace(self.operation, inventory=self._inventory())
+    def release_suspended(self) -> dict[str, JsonValue]:
+        """What acts on the outside does so again, now that only this environment can."""
+        if not any(package.spec.outbound for package in self._packages()):
+            return {}
+        return self.apply(names=None, suspend=False)
 
-    def _inventory(self) -> Inventory:
-        if self.operation.inventory.hosts:
-            return self.operation.inventory
-        return infrastructure.inventory(Project(directory=self.request.folder), self.planned.recovery)
+    def _standing(self) -> Operation:
+        """The operation with what stands now that it was built."""
+        if not self.operation.inventory.hosts:
+            built = infrastructure.inventory(Project(directory=self.request.folder), self.planned.recovery)
+            self.operation = replace(self.operation, inventory=built)
+        return self.operation
+
+    def _packages(self) -> tuple[Package, ...]:
+        values = environments.load(self.request.folder, self.planned.recovery).values
+        return packages.load(self.request.folder / "packages", self.planned.recovery, values)
 
     @property
     def _region(self) -> str:

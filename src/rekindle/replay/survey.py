@@ -1,6 +1,7 @@
 """Reads all that deciding about a replay takes; changes nothing."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -47,7 +48,11 @@ def survey(evidence: Evidence, choices: Choices) -> Situation:
     chosen = begun.restore_point if begun else choices.restore_point
     point = restore_point(evidence.folded, chosen)
     stores = evidence.inventory.stores if evidence.inventory else None
-    superseded = _in_force(evidence.folded)
+    with ThreadPoolExecutor() as pool:  # what is lost is slow to say so
+        name, region = pool.submit(evidence.probe_name), pool.submit(evidence.probe_region)
+        copies = pool.submit(_whole_copies, evidence.clients, stores, point)
+        missing = pool.submit(_missing, evidence, stores)
+        key = pool.submit(_key_problem, evidence.clients, stores)
     return Situation(
         environment=evidence.environment,
         recovery=evidence.recovery,
@@ -55,15 +60,15 @@ def survey(evidence: Evidence, choices: Choices) -> Situation:
         release=evidence.release,
         restore_point=point,
         restore_points=tuple(p.id for p in evidence.folded.restore_points.values() if p.status == "complete"),
-        whole_copies=_whole_copies(evidence.clients, stores, point) if point else frozenset(),
+        whole_copies=copies.result(),
         wanted_volumes=evidence.wanted_volumes,
-        missing_artifacts=_missing(evidence, stores),
-        key_problem=_key_problem(evidence.clients, stores) if stores else "",
+        missing_artifacts=missing.result(),
+        key_problem=key.result(),
         stores=stores,
-        public_name=evidence.probe_name(),
-        region_api=evidence.probe_region(),
+        public_name=name.result(),
+        region_api=region.result(),
         running=tuple(host.name for host in evidence.inventory.hosts) if evidence.inventory else (),
-        superseded=superseded,
+        superseded=_in_force(evidence.folded),
         last_epoch=evidence.folded.superseded.epoch if evidence.folded.superseded else 0,
         begun=begun,
     )
@@ -105,8 +110,8 @@ def _in_force(folded: Folded) -> SupersededBy | None:
     return None if mark is None or (fenced and fenced.epoch >= mark.epoch) else mark
 
 
-def _whole_copies(clients: Clients, stores: Stores | None, point: RestorePoint) -> frozenset[str]:
-    ids = [v.copy_id for v in point.volumes if v.copy_id]
+def _whole_copies(clients: Clients, stores: Stores | None, point: RestorePoint | None) -> frozenset[str]:
+    ids = [v.copy_id for v in point.volumes if v.copy_id] if point else []
     if stores is None or not ids:
         return frozenset()
     found = compute.snapshots(clients.ec2(stores.region), ids=ids)
@@ -120,7 +125,9 @@ def _missing(evidence: Evidence, stores: Stores | None) -> tuple[str, ...]:
     return tuple(artifact.name for artifact in mirror.missing(evidence.artifacts))
 
 
-def _key_problem(clients: Clients, stores: Stores) -> str:
+def _key_problem(clients: Clients, stores: Stores | None) -> str:
+    if stores is None:
+        return ""
     client = clients.kms(stores.region)
     try:
         with translated(client):
