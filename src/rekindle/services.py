@@ -39,6 +39,10 @@ MARATHON = "marathon"  # targets of what is not a host's
 COSMOS = "cosmos"
 REPOSITORY_PREFIX = "rekindle-"  # repositories of these names are Rekindle's own
 
+# Cosmos answers nothing while one of its repositories does not, and the server of the default one is gone
+# (FACTS 7, 12). An environment that has a copy names it as its value `universe`.
+DEFAULT_REPOSITORY = "repository:Universe"
+
 
 class Commands(Protocol):
     """What of the transport a barrier is asked through."""
@@ -212,8 +216,12 @@ def _repository(package: Package, links: Mapping[str, str]) -> list[Declared]:
     name = repository_file(package)
     if name not in links:
         raise InputError(f"{name} is not in the mirror", where=package.where)
-    subject = f"repository:{REPOSITORY_PREFIX}{package.name}"
-    return [Declared(target=COSMOS, subject=subject, state={"uri": links[name]})]
+    own = f"repository:{REPOSITORY_PREFIX}{package.name}"
+    default = {"uri": package.values["universe"]} if package.values.get("universe") else None
+    return [
+        Declared(target=COSMOS, subject=DEFAULT_REPOSITORY, state=default),
+        Declared(target=COSMOS, subject=own, state={"uri": links[name]}),
+    ]
 
 
 def _secret_files(

@@ -54,7 +54,8 @@ class FakeCluster:
     repositories: list[dict[str, str]] = field(default_factory=list)
     packages: dict[tuple[str, str], Universe] = field(default_factory=dict)
     unhealthy: set[str] = field(default_factory=set)
-    locked: dict[str, int] = field(default_factory=dict)  # app id: how many more changes are refused
+    locked: dict[str, set[str]] = field(default_factory=dict)  # by deployment, the apps that it holds
+    lock_seconds: float = 5.0
     failing: list[httpx.Response] = field(default_factory=list)  # answers given before any other
     log: list[str] = field(default_factory=list)
     logins: int = 0
@@ -93,6 +94,7 @@ class FakeCluster:
         routes: list[tuple[str, Callable[[httpx.Request], httpx.Response]]] = [
             ("/service/marathon/v2/apps", self._apps),
             ("/service/marathon/v2/queue", self._queue),
+            ("/service/marathon/v2/deployments", self._deployments),
             ("/package/", self._cosmos),
             ("/cosmos/", self._cosmos),
         ]
@@ -134,9 +136,11 @@ class FakeCluster:
         app_id = "/" + request.url.path.removeprefix("/service/marathon/v2/apps").strip("/")
         if request.method == "GET":
             return self._shown(app_id)
-        if self.locked.get(app_id):
-            self.locked[app_id] -= 1
+        held = [deployment for deployment, apps in self.locked.items() if app_id in apps]
+        if held and request.url.params.get("force") != "true":
             return httpx.Response(409, json={"message": "App is locked by one or more deployments."})
+        for deployment in held:
+            del self.locked[deployment]
         if request.method == "DELETE":
             if self.apps.pop(app_id, None) is None:
                 return httpx.Response(404, json={"message": f"App '{app_id}' does not exist"})
@@ -173,6 +177,14 @@ class FakeCluster:
         failure = {"state": "TASK_FAILED", "host": "10.0.2.10", "message": "exit 78"}
         extra = {} if up else {"lastTaskFailure": failure}
         return {**app, "tasksRunning": app["instances"], "tasksHealthy": up, "deployments": [], **extra}
+
+    def _deployments(self, request: httpx.Request) -> httpx.Response:
+        """A deployment of several apps ends after a while."""
+        self.lock_seconds -= 1
+        if self.lock_seconds < 0:
+            self.locked = {name: apps for name, apps in self.locked.items() if len(apps) == 1}
+        found = [{"id": name, "affectedApps": sorted(apps)} for name, apps in self.locked.items()]
+        return httpx.Response(200, json=found)
 
     def _queue(self, request: httpx.Request) -> httpx.Response:
         refused = [{"reason": "UnfulfilledConstraint", "declined": 3, "processed": 3}]
@@ -224,6 +236,8 @@ class FakeCluster:
 
     def _cosmos_service_update(self, body: dict[str, Any]) -> httpx.Response:
         assert body["replace"] is True
+        if any(body["appId"] in apps for apps in self.locked.values()):
+            return _cosmos_error("PackageAlreadyInstalled", "locked", 409)
         labels = self.apps[body["appId"]]["labels"]
         names = {"packageName": labels["DCOS_PACKAGE_NAME"], "packageVersion": labels["DCOS_PACKAGE_VERSION"]}
         self.put(body["appId"], self._render({**names, **body}))

@@ -86,7 +86,17 @@ def test_a_service_that_admin_router_does_not_know_is_a_safe_retry_even_for_post
             ),
             "answered 422: Object is not valid /cpus: must be > 0",
         ),
-        (httpx.Response(400, json={"type": "JsonSchemaMismatch", "message": "Options"}), "answered 400: Options"),
+        (
+            httpx.Response(
+                400,
+                json={
+                    "type": "JsonSchemaMismatch",
+                    "message": "Options",
+                    "data": {"errors": [{"instance": {"pointer": "/node"}, "message": "'id' is required"}]},
+                },
+            ),
+            "answered 400: Options /node: 'id' is required",
+        ),
         (
             httpx.Response(400, json={"description": "The user", "code": "ERR_UNKNOWN_USER_ID"}),
             "answered 400: The user",

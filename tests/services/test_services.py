@@ -179,12 +179,18 @@ def test_a_new_version_is_rendered_by_cosmos_and_put_to_marathon(world: World) -
 
 
 def test_a_changed_repository_takes_the_place_of_the_old_one(world: World) -> None:
-    world.cluster.repositories.append({"name": "Universe", "uri": "http://universe"})
+    world.cluster.repositories.append({"name": "somebodys", "uri": "http://somebodys"})
     world.apply()
     world.generation = "2"
     world.apply()
-    assert [r["name"] for r in world.cluster.repositories] == ["rekindle-kafka", "Universe"]
+    assert [r["name"] for r in world.cluster.repositories] == ["rekindle-kafka", "somebodys"]
     assert world.cluster.repositories[0]["uri"].startswith("http://mirror/2/")
+
+
+def test_the_default_repository_goes_because_its_server_is_gone(world: World) -> None:
+    world.cluster.repositories.append({"name": "Universe", "uri": "https://universe.example.org/repo"})
+    world.apply()
+    assert [r["name"] for r in world.cluster.repositories] == ["rekindle-kafka"]
 
 
 def test_brokers_change_one_by_one_each_once_the_others_are_up(world: World) -> None:
@@ -209,12 +215,26 @@ def test_a_gate_that_was_not_passed_says_what_blocks_and_is_waited_for_again(wor
     assert world.changes() == []
 
 
-def test_another_deployment_of_the_app_is_waited_for(world: World) -> None:
+@pytest.mark.parametrize(("held", "tries"), [({"/orders"}, 2), ({"/orders", "/somebodys"}, 7)])
+def test_its_own_stuck_deployment_gives_way_and_one_of_others_is_waited_for(
+    world: World, held: set[str], tries: int
+) -> None:
     world.apply()
     world.edit("orders/values.yaml", "mem: 128", "mem: 256")
-    world.cluster.locked["/orders"] = 3
+    world.cluster.locked["d"] = held
+    before = world.cluster.log.count("PUT /service/marathon/v2/apps/orders")
     world.apply()
     assert world.cluster.apps["/orders"]["mem"] == 256
+    assert world.cluster.log.count("PUT /service/marathon/v2/apps/orders") - before == tries
+
+
+def test_options_reach_a_package_whose_deployment_is_stuck(world: World) -> None:
+    world.apply()
+    world.edit("kafka/values.yaml", "heap: 256", "heap: 300")
+    world.cluster.locked["d"] = {"/kafka-1"}
+    world.apply()
+    assert world.cluster.apps["/kafka-1"]["env"]["HEAP_MB"] == "300"
+    assert world.changes() == []
 
 
 def test_an_answer_that_was_lost_is_no_second_installation(world: World) -> None:

@@ -65,8 +65,17 @@ def _details(body: dict[str, Any]) -> str:
         return "; ".join(_detail(item) for item in details)
     data = body.get("data")
     if isinstance(data, dict) and "errors" in data:
-        return "; ".join(map(str, data["errors"]))
+        return "; ".join(_schema_error(item) for item in data["errors"])
     return str(details or "")
+
+
+def _schema_error(item: Any) -> str:
+    """One of Cosmos's JsonSchemaMismatch: where in the options, and what is wrong."""
+    if not isinstance(item, dict):
+        return str(item)
+    instance = item.get("instance")
+    place = instance.get("pointer", "") if isinstance(instance, dict) else ""
+    return f"{place or '(the whole)'}: {item.get('message', '')}"
 
 
 def _detail(item: Any) -> str:

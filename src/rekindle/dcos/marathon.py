@@ -78,19 +78,20 @@ class Marathon:
 
     def put(self, app: App) -> str:
         """Makes the app exactly this, whatever it was; the id of the deployment."""
-        return self._change("PUT", _url(app["id"]), params={"partialUpdate": "false"}, json=dict(app))
+        return self._change("PUT", app["id"], {"partialUpdate": "false"}, json=dict(app))
 
     def delete(self, app_id: str) -> None:
         """Stops and forgets the app; one that is not there is no failure."""
         try:
-            self._change("DELETE", _url(app_id), params={"force": "false"})
+            self._change("DELETE", app_id, {})
         except ApiError as error:
             if error.status != 404:
                 raise
 
-    def deployments(self) -> frozenset[str]:
-        """Ids of what is being deployed now."""
-        return frozenset(item["id"] for item in self._session.get(f"{BASE}/deployments"))
+    def deployments(self) -> dict[str, frozenset[str]]:
+        """What is being deployed now: by deployment, the apps and pods that it locks."""
+        found = self._session.get(f"{BASE}/deployments")
+        return {item["id"]: frozenset([*item["affectedApps"], *item.get("affectedPods", ())]) for item in found}
 
     def await_settled(self, app_id: str, timeout: float) -> None:
         """Returns when all instances are up and healthy; GateFailed says what blocks."""
@@ -117,17 +118,24 @@ class Marathon:
         mine = [item for item in queue if (item.get("app") or item.get("pod") or {}).get("id") == app_id]
         return tuple(reason for item in mine for reason in _reasons(item))
 
-    def _change(self, method: str, path: str, *, params: Mapping[str, str], json: Any = None) -> str:
-        """Sends a change, waiting for another deployment of the same app to end."""
+    def _change(self, method: str, app_id: str, params: Mapping[str, str], *, json: Any = None) -> str:
+        """Sends a change; a deployment of this app alone gives way to it, one of others too is waited for.
+
+        One that cannot place its tasks would wait for ever, and the change may be what mends it.
+        """
         until = self._clock() + LOCKED_SECONDS
+        force = False
         while True:
+            asked = {**params, "force": str(force).lower()}
             try:
-                answer = self._session.request(method, path, params=params, json=json)
+                answer = self._session.request(method, _url(app_id), params=asked, json=json)
                 return str(answer.json().get("deploymentId", ""))
             except ApiError as error:
                 if error.status != 409 or self._clock() >= until:
                     raise
-            self._sleep(POLL_SECONDS)
+            force = all(apps == {app_id} for apps in self.deployments().values() if app_id in apps)
+            if not force:
+                self._sleep(POLL_SECONDS)
 
     def _not_settled(self, app_id: str, app: App | None, timeout: float) -> GateFailed:
         if app is None:

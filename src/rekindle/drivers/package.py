@@ -14,6 +14,7 @@ from rekindle.dcos.marathon import App
 from rekindle.plan import State, Step
 
 REMOVE_SECONDS = 300.0
+CONFLICT = 409
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,20 @@ class PackageDriver:
             after["version"],
             after["instances"],
         )
-        if is_options_only:
-            self._client.cosmos.update(app_id, after["options"])
-        else:
+        if not (is_options_only and self._is_updated(app_id, after["options"])):
             app = self._client.cosmos.render(after["package"], after["version"], after["options"], app_id)
             self._client.marathon.put({**app, "instances": after["instances"]})
         self._client.marathon.await_settled(app_id, self._gate_seconds)
+
+    def _is_updated(self, app_id: str, options: Mapping[str, Any]) -> bool:
+        """Whether Cosmos took the options: it takes none while a deployment holds the app."""
+        try:
+            self._client.cosmos.update(app_id, options)
+        except ApiError as error:
+            if error.status != CONFLICT:
+                raise
+            return False
+        return True
 
     def _await_siblings(self, app_id: str, package: str) -> None:
         """The other installations are up, so that a quorum outlives this one's restart."""
