@@ -203,3 +203,7 @@ def test_the_same_files_give_the_same_repository(root: Path) -> None:
     assert first is not None
     assert second is not None
     assert first.repository() == second.repository()
+
+
+def test_a_restored_volume_makes_its_own_installation_known_and_no_other(root: Path) -> None:
+    assert packages.holders(loaded(root).values(), {"kafka-2": "snap-1"}) == {"/kafka-2"}

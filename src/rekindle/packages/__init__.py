@@ -1,7 +1,7 @@
 """Loads, renders and validates packages/: services as code."""
 
 from rekindle.packages.checks import check, check_capacity
-from rekindle.packages.loading import Package, load, load_one
+from rekindle.packages.loading import Package, holders, load, load_one
 from rekindle.packages.rendering import (
     OWNER_LABEL,
     Service,
@@ -27,6 +27,7 @@ __all__ = [
     "Universe",
     "check",
     "check_capacity",
+    "holders",
     "load",
     "load_one",
     "owner_of",

@@ -1,7 +1,7 @@
 """packages/ as typed values: package.yaml, values by environment, the order of needs."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -60,6 +60,11 @@ def load_one(folder: Path, environment: str, values: Mapping[str, Any]) -> Packa
     if not package.template.exists():
         raise InputError(f"a package of kind {spec.kind} needs {package.template.name}", where=str(folder))
     return package
+
+
+def holders(packages: Iterable[Package], volumes: Container[str]) -> frozenset[str]:
+    """App ids of the installations whose volume is among these, by name."""
+    return frozenset(f"/{i.name}" for p in packages for i in p.instances if i.volume in volumes)
 
 
 def _values(folder: Path, environment: str) -> dict[str, Any]:

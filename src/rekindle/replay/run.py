@@ -167,8 +167,9 @@ class Work:
 
     def apply(self, *, names: frozenset[str] | None, suspend: bool) -> dict[str, JsonValue]:
         standing = self._standing()
-        known = {f"/{v.service}" for v in standing.inventory.volumes if v.name in self.planned.restores}
-        wanted = Apply(packages=names, suspend_outbound=suspend, known=frozenset(known))
+        found = packages.load(self.request.folder / "packages", self.planned.recovery)
+        known = packages.holders(found, self.planned.restores)
+        wanted = Apply(packages=names, suspend_outbound=suspend, known=known)
         self.verbs.apply(standing, wanted)
         return {}
 
