@@ -16,7 +16,7 @@ _CONFIG = Config(
     max_pool_connections=64, connect_timeout=3, read_timeout=60, retries={"mode": "standard", "max_attempts": 4}
 )
 # NoSuchEntity, InvalidVpcID.NotFound, NatGatewayNotFound, NoSuchHostedZone, 404, ...
-_GONE = re.compile(r"NotFound|NoSuch|^404$|Gateway.NotAttached|NotFoundException")
+_GONE = re.compile(r"NotFound|NoSuch|^404$|Gateway.NotAttached|^InvalidTarget$")
 
 
 class Refused(Exception):

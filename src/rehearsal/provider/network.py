@@ -329,7 +329,7 @@ class VpcEndpoint(Ec2Resource):
         return str(made["VpcEndpoint"]["VpcEndpointId"])
 
     def modify(self, aws: Aws, id: str, new: Properties, changed: frozenset[str]) -> None:
-        seen = set(self.observe(aws, id, new)["routeTableIds"])
+        seen = set(aws.ec2.describe_vpc_endpoints(VpcEndpointIds=[id])["VpcEndpoints"][0]["RouteTableIds"])
         want = set(new.get("routeTableIds", []))
         extra = {"PolicyDocument": new["policy"]} if "policy" in changed else {}
         aws.ec2.modify_vpc_endpoint(
@@ -339,8 +339,10 @@ class VpcEndpoint(Ec2Resource):
             **extra,
         )
 
-    def observe(self, aws: Aws, id: str, known: Properties) -> Properties:
+    def observe(self, aws: Aws, id: str, known: Properties) -> Properties | None:
         endpoint = aws.ec2.describe_vpc_endpoints(VpcEndpointIds=[id])["VpcEndpoints"][0]
+        if endpoint.get("State") in ("deleted", "deleting"):
+            return None
         return {
             "vpcId": endpoint["VpcId"],
             "serviceName": endpoint["ServiceName"],

@@ -6,7 +6,7 @@ import re
 import threading
 import types
 import typing
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -24,7 +24,7 @@ class Signature:
 
     names: frozenset[str]
     required: frozenset[str]
-    nested: dict[str, "type[Any]"]
+    nested: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +53,9 @@ def _of_token(token: str) -> Signature:
     return of_class(arguments)
 
 
-def of_class(arguments: type[Any]) -> Signature:
-    """The signature of one of pulumi-aws's input classes."""
-    return _of_class(arguments)
-
-
 @cache
-def _of_class(arguments: Hashable) -> Signature:
-    assert isinstance(arguments, type)
+def of_class(arguments: Any) -> Signature:
+    """The signature of one of pulumi-aws's input classes."""
     wire = pulumi._types.input_type_py_to_pulumi_names(arguments)
     parameters = inspect.signature(arguments).parameters
     hints = _hints(arguments)
@@ -91,10 +86,10 @@ def _structures(value: Any) -> Iterator[tuple[str, Properties]]:
                 yield f"[{number}]", item
 
 
-def _hints(arguments: type[Any]) -> dict[str, Any]:
+def _hints(arguments: Any) -> dict[str, Any]:
     module = importlib.import_module(arguments.__module__)
     names = {"Output": pulumi.Output, "T": Any}
-    return typing.get_type_hints(arguments.__init__, vars(module), names)
+    return typing.get_type_hints(vars(arguments)["__init__"], vars(module), names)
 
 
 def _input_class(hint: Any) -> "type[Any] | None":
