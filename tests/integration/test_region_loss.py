@@ -48,6 +48,35 @@ def test_a_lost_region(aws: Aws, internet: RegionHandle, login_key: Path) -> Non
     west.delete()
 
 
+def test_a_host_that_loses_power_loses_what_was_not_on_disk(aws: Aws, internet: RegionHandle, login_key: Path) -> None:
+    zone = Zone(aws, login_key, cidr="10.8")
+    host = zone.run(zone.public, zone.bastion_group, public=True)
+    zone.wait_for("running", host)
+    volume = zone.ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    zone.ec2.attach_volume(VolumeId=volume, InstanceId=host, Device="/dev/xvdf")
+    zone.ssh(host, "sudo mkfs.ext4 -q /dev/xvdf && sudo mount /dev/xvdf /mnt && sudo chown admin /mnt")
+    zone.ssh(host, "echo a > /mnt/kept && sync -f /mnt && echo b > /mnt/lost")
+    internet.fail_host(host)
+    assert zone.instance(host)["State"]["Name"] == "stopped"
+    zone.ec2.start_instances(InstanceIds=[host])
+    zone.wait_for("running", host)
+    assert zone.ssh(host, "sudo mount /dev/xvdf /mnt && ls /mnt").split() == ["kept", "lost+found"]
+    zone.delete()
+    assert zone.ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["State"] == "available"
+
+
+def test_a_frozen_disk_does_not_outlive_its_host(aws: Aws, internet: RegionHandle, login_key: Path) -> None:
+    zone = Zone(aws, login_key, cidr="10.9")
+    host = zone.run(zone.public, zone.bastion_group, public=True)
+    zone.wait_for("running", host)
+    volume = zone.ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    zone.ec2.attach_volume(VolumeId=volume, InstanceId=host, Device="/dev/xvdf")
+    zone.ssh(host, "sudo mkfs.ext4 -q /dev/xvdf && sudo mount /dev/xvdf /mnt && sudo fsfreeze -f /mnt")
+    internet.fail_host(host)
+    zone.delete()
+    zone.ec2.delete_volume(VolumeId=volume)
+
+
 def _global_control_planes_refuse(aws: Aws) -> None:
     with pytest.raises(BotoCoreError):
         aws("iam").create_user(UserName="nobody")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from rehearsal.hosts.machine import Machine
@@ -65,18 +65,30 @@ class Fleet:
 
     def fail(self, instance_ids: Iterable[str]) -> None:
         """These machines lose power, all at once; returns when they are dead."""
-        machines = [self._machine(i) for i in instance_ids]
-        with ThreadPoolExecutor(max(1, len(machines))) as together:
-            list(together.map(lambda machine: machine.fail(), machines))
+        with ThreadPoolExecutor(_AT_ONCE) as together:
+            list(together.map(self._fail, instance_ids))
+
+    def _fail(self, instance_id: str) -> None:
+        """Also a machine that is just being started: it dies as soon as it is there."""
+        machine, work = self._machine(instance_id), self._busy.get(instance_id)
+        if work is not None:
+            work.cancel()
+        machine.fail()
+        if work is not None and not work.cancelled():
+            wait([work], timeout=30)
+            machine.fail()
 
     def delete(self, instance_id: str) -> None:
-        """Nothing of the machine is left."""
+        """Nothing of the machine is left, soon."""
         machine = self._machine(instance_id)
-        machine.kill()
-        machine.delete()
-        with self._lock:
-            self._machines.pop(instance_id, None)
-            self._busy.pop(instance_id, None)
+
+        def forget() -> None:
+            machine.kill()
+            machine.delete()
+            with self._lock:
+                self._machines.pop(instance_id, None)
+
+        self._do(instance_id, forget)
 
     def console(self, instance_id: str) -> str:
         """What the machine wrote to its console: the last 64 KiB, as EC2 keeps."""
@@ -85,10 +97,10 @@ class Fleet:
             return ""
         return path.read_bytes()[-65536:].decode(errors="replace").replace("\r\n", "\n")
 
-    def _do(self, instance_id: str, work: object) -> None:
+    def _do(self, instance_id: str, work: Callable[[], None]) -> None:
         def run() -> None:
             try:
-                work()  # type: ignore[operator]
+                work()
             except Exception:
                 _log.exception("machine %s", instance_id)
 

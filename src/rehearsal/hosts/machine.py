@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
@@ -11,19 +10,15 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-from rehearsal.hosts import cgroups
+from rehearsal.hosts import cgroups, mounts
 from rehearsal.region.errors import RegionError
 from rehearsal.region.stage import Stage, namespace_path
 
 _POWER_OFF = signal.SIGRTMIN + 4
 """systemd as process 1 powers off on this signal (systemd(1))."""
 _BOOTED_MARK = "run/instance-booted"
-_EXT4_SHUTDOWN = 0x8004587D
-_NO_LOG_FLUSH = (2).to_bytes(4, "little")
-"""EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN share number and flag: stop without writing anything more."""
 
 
 class Machine:
@@ -88,14 +83,9 @@ class Machine:
         if self._process is None or not self.is_alive:
             return None
         pid = self._process.pid
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError):
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            for child in children:
-                if (
-                    "NSpid:\t" in (status := Path(f"/proc/{child}/status").read_text())
-                    and status.split("NSpid:\t")[1].split("\n")[0].split()[-1] == "1"
-                ):
-                    return int(child)
+            return next((int(child) for child in children if _is_first_process(int(child))), None)
         return None
 
     @property
@@ -115,17 +105,12 @@ class Machine:
 
     def fail(self) -> None:
         """As if the power went: file systems stop where they are, then every process dies."""
-        for mount in self._data_mounts():
-            with contextlib.suppress(OSError):
-                handle = os.open(mount, os.O_RDONLY)
-                try:
-                    fcntl.ioctl(handle, _EXT4_SHUTDOWN, _NO_LOG_FLUSH)
-                finally:
-                    os.close(handle)
+        mounts.cut_power(self._mounts())
         self.kill()
 
     def kill(self) -> None:
         """No process of the machine is left, and its root is unmounted."""
+        mounts.thaw(self._mounts())
         leader = self.leader
         if leader is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -169,13 +154,10 @@ class Machine:
 
     def unmount(self, device: Path) -> None:
         """Tears a device out of a guest that still has it mounted."""
-        leader = self.leader
-        for mount in self._mounts_of(os.stat(device).st_rdev):
-            subprocess.run(
-                ["nsenter", f"--target={leader}", "--mount", "--", "umount", "--lazy", mount],
-                capture_output=True,
-                check=False,
-            )
+        enter = ["nsenter", f"--target={self.leader}", "--mount", "--"]
+        for mount in self._mounts():
+            if mount.device == os.stat(device).st_rdev:
+                subprocess.run([*enter, "umount", "--lazy", mount.point], capture_output=True, check=False)
 
     def _inside(self) -> Path:
         leader = self.leader
@@ -183,22 +165,16 @@ class Machine:
             raise RegionError(f"instance {self.id}: no machine is running")
         return Path(f"/proc/{leader}/root")
 
-    def _mountinfo(self) -> Iterator[tuple[str, str]]:
-        """Device number and mount point of each mount that the guest's process 1 sees."""
+    def _mounts(self) -> list[mounts.Mount]:
         leader = self.leader
-        if leader is not None:
-            for line in Path(f"/proc/{leader}/mountinfo").read_text().splitlines():
-                fields = line.split()
-                yield fields[2], fields[4]
+        return list(mounts.of_process(leader)) if leader is not None else []
 
-    def _mounts_of(self, number: int) -> list[str]:
-        wanted = f"{os.major(number)}:{os.minor(number)}"
-        return [point for device, point in self._mountinfo() if device == wanted]
 
-    def _data_mounts(self) -> list[str]:
-        """Where loop devices (major 7) are mounted, as paths on this side."""
-        leader = self.leader
-        return [f"/proc/{leader}/root{point}" for device, point in self._mountinfo() if device.startswith("7:")]
+def _is_first_process(pid: int) -> bool:
+    """Whether it is process 1 of a process namespace of its own."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()
+    return numbers[-1] == "1"
 
 
 def _by_id(volume_id: str) -> str:
@@ -207,6 +183,7 @@ def _by_id(volume_id: str) -> str:
 
 def clean_up(stage: Stage) -> None:
     """No machine of the stage is left, whoever started it; repeatable."""
+    mounts.thaw(mounts.of_machines(cgroups.processes(stage.cgroup)))
     cgroups.kill(stage.cgroup)
     cgroups.remove(stage.cgroup)
     hosts = stage.data_directory / "hosts"

@@ -23,7 +23,9 @@ _TICK_SECONDS = 1.0
 _TICK_WHILE_CHANGING = 0.1
 _GATHER_SECONDS = 0.02
 """Changes that come together are made real together."""
+_BOOTS = 3
 _CHANGING = frozenset({"pending", "stopping", "shutting-down"})
+_MAY_BE_ALIVE = _CHANGING | {"running"}
 
 
 class Realiser:
@@ -105,12 +107,26 @@ class Realiser:
 
     def _bring_up(self, instance: Any) -> None:
         if not self._fleet.is_alive(instance.id):
-            self._fleet.boot(instance.id)
+            self._boot(instance)
         elif self._fleet.is_booted(instance.id):
             for device, block in instance.get_block_device_mapping:
                 if device != instance.root_device_name:
                     self._fleet.attach(instance.id, instance.region_name, block.volume_id, device)
             set_state(instance, "running")
+            instance.boots = 0
+
+    def _boot(self, instance: Any) -> None:
+        """A machine that dies while it boots is tried again, and given up after a few times."""
+        instance.boots = getattr(instance, "boots", 0) + 1
+        if instance.boots > _BOOTS:
+            _log.error(
+                "instance %s does not boot; its console says:\n%s",
+                instance.id,
+                self._fleet.console(instance.id)[-2000:],
+            )
+            instance_behaviour.give_up(instance)
+        else:
+            self._fleet.boot(instance.id)
 
     def _keep_running(self, instance: Any) -> None:
         if instance.reboot_requested:
@@ -145,7 +161,7 @@ class Realiser:
         self._outages.fail(region)
         with self._making:
             with cloud.lock:
-                lost = [i for i in cloud.instances(region) if self._fleet.is_alive(i.id)]
+                lost = [i for i in cloud.instances(region) if i.state in _MAY_BE_ALIVE]
             self._fleet.fail(i.id for i in lost)
             self._balancers.stop_others(b.id for r in self._outages.up for b in load_balancers.described(r))
             with cloud.lock:

@@ -36,6 +36,12 @@ def fail(instance: Any) -> None:
     instance.state_reason = StateReason("Server.InternalError: Internal error on launch host", "Server.InternalError")
 
 
+def give_up(instance: Any) -> None:
+    """The machine never came up: EC2 terminates such an instance."""
+    set_state(instance, "shutting-down")
+    instance.state_reason = StateReason("Server.InternalError: Internal error on launch", "Server.InternalError")
+
+
 def install(consoles: Consoles) -> Callable[[Any], object]:
     """Returns what completes a termination once the machine is gone."""
     finish = Instance.terminate
