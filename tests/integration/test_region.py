@@ -392,6 +392,55 @@ def test_a_host_may_do_what_its_role_says(aws: Aws, zone: tuple[Zone, str, str],
     agent.detach_volume(VolumeId=volume)
 
 
+# -- load balancers ----------------------------------------------------------------------------
+
+
+def test_a_balancer_serves_its_healthy_targets_alone(aws: Aws, zone: tuple[Zone, str, str]) -> None:
+    made, bastion, host = zone
+    elb, port = aws("elbv2"), 8080
+    group = made.group("balancer", (port, {"IpRanges": ANYWHERE}))
+    permission = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "UserIdGroupPairs": [{"GroupId": group}]}
+    made.ec2.authorize_security_group_ingress(GroupId=made.host_group, IpPermissions=[permission])
+    targets = elb.create_target_group(
+        Name="web",
+        Protocol="TCP",
+        Port=port,
+        VpcId=made.vpc,
+        HealthCheckProtocol="HTTP",
+        HealthCheckPath="/",
+        HealthCheckIntervalSeconds=5,
+        HealthCheckTimeoutSeconds=2,
+        HealthyThresholdCount=2,
+        UnhealthyThresholdCount=2,
+    )["TargetGroups"][0]["TargetGroupArn"]
+    address = made.ec2.allocate_address(Domain="vpc")
+    balancer = elb.create_load_balancer(
+        Name="web",
+        Type="network",
+        SecurityGroups=[group],
+        SubnetMappings=[{"SubnetId": made.public, "AllocationId": address["AllocationId"]}],
+    )["LoadBalancers"][0]
+    arn = balancer["LoadBalancerArn"]
+    across = [{"Key": "load_balancing.cross_zone.enabled", "Value": "true"}]
+    elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=across)
+    forward = [{"Type": "forward", "TargetGroupArn": targets}]
+    elb.create_listener(LoadBalancerArn=arn, Protocol="TCP", Port=port, DefaultActions=forward)
+    elb.register_targets(TargetGroupArn=targets, Targets=[{"Id": host}])
+
+    def state() -> str:
+        described = elb.describe_target_health(TargetGroupArn=targets)["TargetHealthDescriptions"]
+        return str(described[0]["TargetHealth"]["State"])
+
+    wait_until(lambda: state() == "unhealthy")
+    made.ssh(bastion, f"sudo systemd-run --unit=web python3 -m http.server {port}", to=host)
+    wait_until(lambda: state() == "healthy", seconds=30)
+    asked = urllib.request.urlopen(f"http://{address['PublicIp']}:{port}/", timeout=5)
+    assert asked.status == 200
+    assert not opens(made.instance(bastion)["PublicIpAddress"], port)
+    elb.delete_load_balancer(LoadBalancerArn=arn)
+    wait_until(lambda: not opens(address["PublicIp"], port))
+
+
 # -- life and death ----------------------------------------------------------------------------
 
 
