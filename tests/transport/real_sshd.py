@@ -42,7 +42,7 @@ def make_key(path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
 
 
-def start(directory: Path, *, port: int = 0, extra: str = "") -> Sshd:
+def start(directory: Path, *, port: int = 0) -> Sshd:
     """Starts an sshd in `directory`, which gets its keys and its configuration.
 
     SHLVL keeps bash from reading this machine's own .bashrc for each command.
@@ -51,15 +51,22 @@ def start(directory: Path, *, port: int = 0, extra: str = "") -> Sshd:
         if not (directory / name).exists():
             make_key(directory / name)
     port = port or _free_port()
-    (directory / "config").write_text(
-        f"ListenAddress 0.0.0.0:{port}\nHostKey {directory}/host\nPidFile none\nStrictModes no\n"
-        f"AuthorizedKeysFile {directory}/client.pub\nUsePAM no\nPasswordAuthentication no\nMaxStartups 100\nSetEnv SHLVL=2\nLogLevel VERBOSE\n{extra}"
-    )
+    lines = [
+        f"ListenAddress 0.0.0.0:{port}",
+        f"HostKey {directory}/host",
+        f"AuthorizedKeysFile {directory}/client.pub",
+        "PidFile none",
+        "StrictModes no",
+        "UsePAM no",
+        "PasswordAuthentication no",
+        "MaxStartups 100",
+        "SetEnv SHLVL=2",
+        "LogLevel VERBOSE",
+    ]
+    (directory / "config").write_text("\n".join(lines) + "\n")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
-    process = subprocess.Popen(
-        [SSHD, "-D", "-e", "-f", directory / "config"], stderr=(directory / "log").open("ab")
-    )
+    process = subprocess.Popen([SSHD, "-D", "-e", "-f", directory / "config"], stderr=(directory / "log").open("ab"))
     _wait_for(port, process, directory)
     return Sshd(directory, port, process)
 

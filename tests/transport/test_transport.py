@@ -288,9 +288,7 @@ def web() -> Iterator[http.server.ThreadingHTTPServer]:
 def test_a_tunnel_ends_on_the_host_and_survives_a_drop(
     sshd: Sshd, pins: MemoryPins, web: http.server.ThreadingHTTPServer
 ) -> None:
-    hosts = inventory(
-        sshd, host("b", 2, host_key=sshd.host_key), host("m", 3, host_key=sshd.host_key), bastion="b"
-    )
+    hosts = inventory(sshd, host("b", 2, host_key=sshd.host_key), host("m", 3, host_key=sshd.host_key), bastion="b")
     with Transport(hosts, pins, sshd.client_key) as transport, transport.tunnel("m", web.server_port) as port:
         sizes = transport.each(["m"] * 1, lambda _: len(urllib.request.urlopen(f"http://127.0.0.1:{port}/").read()))
         assert sizes == {"m": 3_000_000}

@@ -1,6 +1,6 @@
 """`artifact:/path`: a file fetched by URL, known by its SHA-256; it appears whole or not at all.
 
-Its digest is computed once and kept beside size, time and inode: an installer is gigabytes.
+Its digest is computed once and kept beside inode, size and times: an installer is gigabytes.
 """
 
 import shlex
@@ -14,7 +14,7 @@ FETCH_SECONDS = 3600
 FACTS = rf"""
 fact_artifact() {{
   if [ ! -f "$1" ]; then printf 'artifact\t%s\n' "$1"; return; fi
-  mark=$(stat -c '%i-%s-%Y' "$1")
+  mark=$(stat -c '%i,%s,%y,%z' "$1" | tr ' ' ,)
   kept="{STAMPS}/artifacts/$(printf %s "$1" | sha256sum | cut -c1-16)"
   if [ "$(cut -d' ' -f1 "$kept" 2>/dev/null)" != "$mark" ]; then
     mkdir -p "{STAMPS}/artifacts"
