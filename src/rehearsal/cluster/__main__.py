@@ -61,7 +61,9 @@ async def _agent(settings: NodeSettings, lost: asyncio.Event) -> None:
         resources=agent_node.resources(said, settings.role, agent_node.measured(settings.directories.agent)),
         role="slave_public" if settings.role == "slave_public" else "*",
     )
-    endpoint = os.environ.get("AWS_ENDPOINT_URL") or agent_node.environment_file(SYSTEM_ENVIRONMENT).get("AWS_ENDPOINT_URL")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL") or agent_node.environment_file(SYSTEM_ENVIRONMENT).get(
+        "AWS_ENDPOINT_URL"
+    )
     runner = SystemdRunner(settings.directories.agent / "meta" / "exits")
     node = agent_node.AgentNode(settings, identity, runner, lost.set, ec2_endpoint=endpoint)
     await node.start()

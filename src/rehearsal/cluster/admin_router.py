@@ -201,7 +201,7 @@ class AdminRouter:
             service = next((one for one in services if one["name"] == name), None)
             if service is None:
                 continue
-            if not path[len(name):] and not request.path.endswith("/"):
+            if not path[len(name) :] and not request.path.endswith("/"):
                 return web.Response(status=301, headers={"Location": request.path + "/"})
             prefix = "" if not service["rewrite"] else f"/service/{re.escape(name)}"
             rest = re.fullmatch(rf"{prefix}(?P<rest>/.*)", request.path)

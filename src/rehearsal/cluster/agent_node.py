@@ -102,7 +102,8 @@ class AgentNode:
         """Serve and register."""
         await self.store.connect()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60),
         )
         ec2 = Ec2(self._session, MetadataService(self._session), self._endpoint)
         volumes = Rexray(ec2, rexray.configuration(self.settings.rexray), self.settings.directories.volumes)
@@ -134,7 +135,12 @@ class AgentNode:
         application.router.add_get("/dcos-metadata/dcos-version.json", version)
         diagnostics = Diagnostics(self.settings, self._units or self._own_units, _no_nodes, session, self._mesos_id)
         diagnostics.routes(application)
-        for path in ("/system/v1/logs/{rest:.*}", "/system/v1/metrics/{rest:.*}", "/pkgpanda/{rest:.*}", "/nginx/metrics"):
+        for path in (
+            "/system/v1/logs/{rest:.*}",
+            "/system/v1/metrics/{rest:.*}",
+            "/pkgpanda/{rest:.*}",
+            "/nginx/metrics",
+        ):
             application.router.add_route("*", path, not_built_handler(f"Agent's Admin Router {path}"))
         return application
 

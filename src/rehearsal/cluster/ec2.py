@@ -173,9 +173,7 @@ def _volume(item: ElementTree.Element) -> Volume:
     )
 
 
-def signed(
-    endpoint: str, body: str, region: str, credentials: Credentials, now: datetime
-) -> dict[str, str]:
+def signed(endpoint: str, body: str, region: str, credentials: Credentials, now: datetime) -> dict[str, str]:
     """Headers of a POST to EC2, with its Signature Version 4."""
     stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
     headers = {
@@ -196,8 +194,7 @@ def signed(
     text = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, _digest(canonical)])
     signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
     headers["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
-        f"SignedHeaders={names}, Signature={signature}"
+        f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
     )
     return headers
 

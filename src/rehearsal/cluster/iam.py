@@ -125,7 +125,9 @@ class Iam:
         if len(credentials) != 1:
             raise IamRefusal(400, "ERR_INVALID_DATA", "One of `password` or `token` must be provided.")
         if "uid" not in body:
-            raise IamRefusal(400, "ERR_INVALID_DATA", "OpenID Connect ID tokens are not accepted: no provider is set up.")
+            raise IamRefusal(
+                400, "ERR_INVALID_DATA", "OpenID Connect ID tokens are not accepted: no provider is set up."
+            )
         user = await self._store.read(f"{USERS}/{body['uid']}") if UID.match(str(body["uid"])) else None
         if user is None or not self._proves(user, body):
             raise IamRefusal(401, "ERR_INVALID_CREDENTIALS", "Invalid login credentials")
@@ -146,7 +148,9 @@ class Iam:
     async def users(self, kind: str | None) -> list[Json]:
         """User documents, of people or of services."""
         found = await self._store.documents(USERS)
-        return [_public(uid, user) for uid, user in found.items() if bool(user.get("public_key")) == (kind == "service")]
+        return [
+            _public(uid, user) for uid, user in found.items() if bool(user.get("public_key")) == (kind == "service")
+        ]
 
     async def user(self, uid: str) -> Json:
         """One user, or 400."""
@@ -244,7 +248,12 @@ class IamApi:
         routes.add_get(f"{base}/auth/jwks", self.jwks)
         routes.add_get(f"{base}/auth/logout", self.logout)
         routes.add_get(f"{base}/users", self.users)
-        for method, handler in (("GET", self.user), ("PUT", self.create), ("PATCH", self.update), ("DELETE", self.delete)):
+        for method, handler in (
+            ("GET", self.user),
+            ("PUT", self.create),
+            ("PATCH", self.update),
+            ("DELETE", self.delete),
+        ):
             routes.add_route(method, f"{base}/users/{{uid}}", handler)
         routes.add_get(f"{base}/uiconfig", self.ui_config)
         return application

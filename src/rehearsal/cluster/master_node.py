@@ -76,7 +76,9 @@ class MasterNode:
     async def start(self) -> None:
         """Join the cluster and serve."""
         await self.store.connect()
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(60))
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(60)
+        )
         cluster_id = await self._agree_cluster_id()
         key = await TokenKey.of_cluster(self.store)
         users = Iam(self.settings, self.store, key)
@@ -197,5 +199,3 @@ class MasterNode:
         agents = [Node(ip=one["hostname"], role="agent_public" if one["attributes"].get("public_ip") == "true" else "agent")
                   for one in slaves]  # fmt: skip
         return [*masters, *agents]
-
-

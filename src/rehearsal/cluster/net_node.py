@@ -41,7 +41,11 @@ class NetNode:
     """dcos-net in one process. It serves what it last knew while ZooKeeper is away."""
 
     def __init__(
-        self, settings: NodeSettings, on_lost: Callable[[], None], load: Loader = vips.load, dns: tuple[str, int] = (ADDRESS, 53)
+        self,
+        settings: NodeSettings,
+        on_lost: Callable[[], None],
+        load: Loader = vips.load,
+        dns: tuple[str, int] = (ADDRESS, 53),
     ) -> None:
         self.settings = settings
         self.store = Store(settings.zookeeper, on_lost)

@@ -64,9 +64,7 @@ class Store:
         """Create the document; None when the path was taken. Returns the path, with its sequence if any."""
         try:
             created: str = await self._call(
-                lambda: self._client.create(
-                    path, encode(value), ephemeral=ephemeral, sequence=sequence, makepath=True
-                )
+                lambda: self._client.create(path, encode(value), ephemeral=ephemeral, sequence=sequence, makepath=True)
             )
         except NodeExistsError:
             return None

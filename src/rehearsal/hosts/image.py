@@ -12,10 +12,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from rehearsal.region.errors import RegionError
-from rehearsal.region.stage import API_ENDPOINT, LOGIN_USER, VPC_RESOLVER_ADDRESS
+from rehearsal.region.stage import API_ENDPOINT, LOGIN_USER, S3_ENDPOINT, VPC_RESOLVER_ADDRESS
 
 SUITE = "bookworm"
-MIRROR = "http://deb.debian.org/debian"
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "python3", "nginx-light",
     "haproxy", "curl", "tar", "xz-utils", "unzip", "ipset", "nftables", "iptables", "iproute2",
@@ -30,8 +29,10 @@ _GUEST_FILES = {
 }
 _TEXTS = {
     "etc/resolv.conf": f"nameserver {VPC_RESOLVER_ADDRESS}\noptions timeout:2 attempts:3\n",
-    "etc/environment": f"AWS_ENDPOINT_URL={API_ENDPOINT}\n",
-    "etc/systemd/system.conf.d/aws.conf": f"[Manager]\nDefaultEnvironment=AWS_ENDPOINT_URL={API_ENDPOINT}\n",
+    "etc/environment": f"AWS_ENDPOINT_URL={API_ENDPOINT}\nAWS_ENDPOINT_URL_S3={S3_ENDPOINT}\n",
+    "etc/systemd/system.conf.d/aws.conf": (
+        f"[Manager]\nDefaultEnvironment=AWS_ENDPOINT_URL={API_ENDPOINT} AWS_ENDPOINT_URL_S3={S3_ENDPOINT}\n"
+    ),
     "etc/hosts": "127.0.0.1 localhost\n",
     "etc/hostname": "localhost\n",
     "etc/machine-id": "",
@@ -86,7 +87,7 @@ def _debian(cache: Path, progress: Progress) -> Path:
     packages = cache / "deb-packages"
     packages.mkdir(exist_ok=True)
     include = f"--include={','.join(PACKAGES)}"
-    _run(["debootstrap", "--variant=minbase", include, f"--cache-dir={packages}", SUITE, str(partial), MIRROR])
+    _run(["debootstrap", "--variant=minbase", include, f"--cache-dir={packages}", SUITE, str(partial)])
     shutil.rmtree(packages)
     _run(["chroot", str(partial), "apt-get", "clean"])
     partial.rename(debian)

@@ -136,7 +136,9 @@ def _detectors(genconf: Path, values: Values, ip_detect: Path) -> dict[str, byte
 
 def _write(serve: Path, packages: Path, values: Values, detectors: dict[str, bytes]) -> None:
     settings = cluster_settings(values)
-    bootstrap_id = cache.digest([json.dumps(settings, sort_keys=True), *sorted(path.name for path in packages.iterdir())])
+    bootstrap_id = cache.digest(
+        [json.dumps(settings, sort_keys=True), *sorted(path.name for path in packages.iterdir())]
+    )
     settings["bootstrap_id"] = bootstrap_id
     config = _config_package(settings, detectors)
     config_id = f"dcos-config--setup_{cache.digest([config])}"
@@ -152,7 +154,9 @@ def _write(serve: Path, packages: Path, values: Values, detectors: dict[str, byt
     _put(serve / "bootstrap.latest", bootstrap_id.encode())
     _put(serve / "cluster-package-list.latest", listing.encode())
     _put(serve / "package_lists" / f"{listing}.package_list.json", json.dumps(names).encode())
-    info = {name.split("--")[0]: {"id": name, "filename": f"packages/{name.split('--')[0]}/{name}.tar.xz"} for name in names}
+    info = {
+        name.split("--")[0]: {"id": name, "filename": f"packages/{name.split('--')[0]}/{name}.tar.xz"} for name in names
+    }
     _put(serve / "cluster-package-info.json", json.dumps(info).encode())
     _put(serve.parent / "cluster_packages.json", json.dumps(info).encode())
     (serve.parent / "state").mkdir(exist_ok=True)

@@ -21,6 +21,7 @@ from rehearsal.region.stage import (
     OPERATOR_ADDRESS,
     PUBLIC_NETWORKS,
     REGION_GATEWAY,
+    S3_ADDRESS,
     VPC_RESOLVER_ADDRESS,
     Stage,
 )
@@ -49,6 +50,14 @@ table ip region {{
         ip daddr {REGION_GATEWAY} icmp type echo-request accept
         ip daddr {API_ADDRESS} reject with tcp reset
     }}
+    chain prerouting {{
+        type nat hook prerouting priority dstnat
+        ip daddr {S3_ADDRESS} dnat to {API_ADDRESS}
+    }}
+    chain output {{
+        type nat hook output priority dstnat
+        ip daddr {S3_ADDRESS} dnat to {API_ADDRESS}
+    }}
 }}
 """
 
@@ -63,6 +72,7 @@ def build_backbone(stage: Stage) -> None:
         [
             f"link add internet type veth peer name eth0 netns {internet}",
             f"addr add {API_ADDRESS}/32 dev lo",
+            f"addr add {S3_ADDRESS}/32 dev lo",
             f"addr add {DNS_ADDRESS}/32 dev lo",
             f"addr add {REGION_GATEWAY}/24 dev internet",
             "link set internet up",

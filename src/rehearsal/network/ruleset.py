@@ -26,9 +26,9 @@ from rehearsal.network.topology import (
     Via,
 )
 from rehearsal.region.stage import (
-    API_ADDRESS,
     HOST_GATEWAY,
     METADATA_ADDRESS,
+    S3_ADDRESS,
     VPC_RESOLVER_ADDRESS,
 )
 
@@ -213,7 +213,7 @@ def _leave(route: Route) -> str:
         case Via.NAT_GATEWAY if route.nat_address:
             return f"ip daddr {route.destination} accept"
         case Via.S3_ENDPOINT:
-            return f"ip daddr {API_ADDRESS} tcp dport {{ 80, 443 }} accept"
+            return f"ip daddr {S3_ADDRESS} tcp dport {{ 80, 443 }} accept"
         case _:
             return f"ip daddr {route.destination} drop"
 
@@ -225,7 +225,7 @@ def _disguise(route: Route) -> str:
         case Via.NAT_GATEWAY if route.nat_address:
             return f"ip daddr {route.destination} snat to {route.nat_address}"
         case Via.S3_ENDPOINT:
-            return f"ip daddr {API_ADDRESS} masquerade"
+            return f"ip daddr {S3_ADDRESS} masquerade"
         case _:
             return f"ip daddr {route.destination} return"
 

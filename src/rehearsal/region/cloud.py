@@ -30,7 +30,7 @@ from rehearsal.network.topology import (
     Topology,
     Via,
 )
-from rehearsal.region.stage import ACCOUNT, API_ADDRESS, REGIONS
+from rehearsal.region.stage import ACCOUNT, REGIONS, S3_ADDRESS
 
 lock = threading.RLock()
 
@@ -132,7 +132,7 @@ def _subnet(backend: Any, subnet: Any, tables: list[Any]) -> Subnet:
 def _route_table(backend: Any, table: Any) -> RouteTable:
     routes = [r for route in table.routes if (r := _route(backend, route))]
     if any(e.service_name.endswith(".s3") and table.id in e.route_table_ids for e in _gateway_endpoints(backend)):
-        routes.append(Route(destination=f"{API_ADDRESS}/32", via=Via.S3_ENDPOINT))
+        routes.append(Route(destination=f"{S3_ADDRESS}/32", via=Via.S3_ENDPOINT))
     return RouteTable(id=table.id, routes=tuple(routes))
 
 

@@ -18,7 +18,15 @@ from rehearsal.hosts.image import ensure_base_image
 from rehearsal.network import namespaces, routers
 from rehearsal.region import control, kernel_settings, preconditions
 from rehearsal.region.errors import AlreadyUp, NotUp, RegionError
-from rehearsal.region.stage import API_ENDPOINT, DNS_ADDRESS, OPERATOR_KEY, Stage, cache_directory, namespace_path
+from rehearsal.region.stage import (
+    API_ENDPOINT,
+    DNS_ADDRESS,
+    OPERATOR_KEY,
+    S3_ENDPOINT,
+    Stage,
+    cache_directory,
+    namespace_path,
+)
 from rehearsal.volumes.store import VolumeStore
 
 _START_SECONDS = 60
@@ -149,6 +157,7 @@ class RegionHandle:
         """The AWS_* variables with which the AWS SDKs and tools reach this region."""
         return {
             "AWS_ENDPOINT_URL": API_ENDPOINT,
+            "AWS_ENDPOINT_URL_S3": S3_ENDPOINT,
             "AWS_ACCESS_KEY_ID": OPERATOR_KEY,
             "AWS_SECRET_ACCESS_KEY": OPERATOR_KEY,
             "AWS_REGION": region,

@@ -20,6 +20,8 @@ PUBLIC_NETWORKS = {"us-east-1": "192.0.2.0/24", "us-west-2": "203.0.113.0/24"}
 
 API_ADDRESS = "198.18.0.10"
 API_ENDPOINT = f"http://{API_ADDRESS}"
+S3_ADDRESS = "198.18.0.11"  # of its own, as in AWS: a gateway endpoint leads to S3 and to nothing else
+S3_ENDPOINT = f"http://{S3_ADDRESS}"
 DNS_ADDRESS = "198.18.0.53"
 REGION_GATEWAY = "198.18.1.1"
 OPERATOR_ADDRESS = "198.18.1.2"

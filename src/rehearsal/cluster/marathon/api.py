@@ -200,7 +200,7 @@ class Call:
     async def app_version(self, id: str, version: str) -> web.Response:
         """GET /v2/apps/{id}/versions/{version}."""
         if not is_version(version):
-            raise Refusal(400, {"message": f"Invalid format: \"{version}\" is malformed"})
+            raise Refusal(400, {"message": f'Invalid format: "{version}" is malformed'})
         return answer(await self._marathon.version(canonical(id), version))
 
     # -- tasks -----------------------------------------------------------------------------------------------

@@ -17,7 +17,16 @@ READINESS_DEFAULTS = {"name": "readinessCheck", "protocol": "HTTP", "path": "/",
                       "intervalSeconds": 30, "timeoutSeconds": 10, "httpStatusCodesForReady": [200],
                       "preserveLastResponse": False}  # fmt: skip
 FETCH_DEFAULTS = {"extract": True, "executable": False, "cache": False}
-OMITTED_WHEN_EMPTY = ("args", "constraints", "dependencies", "env", "fetch", "healthChecks", "readinessChecks", "secrets")
+OMITTED_WHEN_EMPTY = (
+    "args",
+    "constraints",
+    "dependencies",
+    "env",
+    "fetch",
+    "healthChecks",
+    "readinessChecks",
+    "secrets",
+)
 
 
 def canonical(path: str, base: str = "/") -> str:

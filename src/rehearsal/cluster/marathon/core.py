@@ -186,9 +186,7 @@ class Marathon:
 
     # -- the one way to change -------------------------------------------------------------------------------
 
-    async def change(
-        self, target: dict[str, Json | None], version: str, *, force: bool, restart: bool = False
-    ) -> str:
+    async def change(self, target: dict[str, Json | None], version: str, *, force: bool, restart: bool = False) -> str:
         """Store the new documents and start the deployment that makes them true; 409 if locked."""
         original = {name: self.apps[name].document if name in self.apps else None for name in target}
         after = {**self.apps, **{name: App(document) for name, document in target.items() if document is not None}}

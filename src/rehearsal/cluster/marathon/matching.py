@@ -76,7 +76,9 @@ def choose_ports(app: App, offer: Offer) -> list[int] | None:
     definitions = port_list(app.document)
     if app.document["requirePorts"]:
         wanted = [one["port"] for one in definitions]
-        fits = all(contains(offer.agent.resources.ports, port) and port not in offer.used_ports for port in wanted if port)
+        fits = all(
+            contains(offer.agent.resources.ports, port) and port not in offer.used_ports for port in wanted if port
+        )
         if not fits:
             return None
         given: list[int] = [port for port in wanted if port]
@@ -89,8 +91,10 @@ def choose_ports(app: App, offer: Offer) -> list[int] | None:
 def _random_ports(offer: Offer, count: int, taken: set[int]) -> list[int] | None:
     if count <= 0:
         return []
-    free = [port for port in ports_of(offer.agent.resources.ports) if port not in offer.used_ports and port not in taken]
-    return random.sample(free, count) if len(free) >= count else None  # noqa: S311 - not a secret
+    free = [
+        port for port in ports_of(offer.agent.resources.ports) if port not in offer.used_ports and port not in taken
+    ]
+    return random.sample(free, count) if len(free) >= count else None
 
 
 Rule = Callable[[str, "str | None", list[str]], bool]

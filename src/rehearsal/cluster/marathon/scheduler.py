@@ -58,9 +58,7 @@ class Scheduler:
     name = "marathon"
     role = "slave_public"
 
-    def __init__(
-        self, mesos: MesosMaster, store: Store, session: aiohttp.ClientSession, events: EventBus
-    ) -> None:
+    def __init__(self, mesos: MesosMaster, store: Store, session: aiohttp.ClientSession, events: EventBus) -> None:
         self.framework_id = ""
         self.apps: dict[str, App] = {}
         self.instances: dict[str, Instance] = {}
@@ -374,7 +372,7 @@ class Scheduler:
         app = self.apps.get(instance.app_id)
         running: list[asyncio.Task[None]] = []
         self._checks[instance.task_id] = running
-        if app is None or not self.is_current(instance) and app.document.get("healthChecks") is None:
+        if app is None or (not self.is_current(instance) and app.document.get("healthChecks") is None):
             return
         loop = asyncio.get_running_loop()
         for index, check in enumerate(app.document.get("healthChecks", [])):
@@ -470,7 +468,11 @@ class Scheduler:
             return {"ready": False, "lastResponse": {"status": 504, "contentType": "text/plain", "body": str(error)}}
         result: Json = {"ready": response.status in check["httpStatusCodesForReady"]}
         if check["preserveLastResponse"]:
-            result["lastResponse"] = {"status": response.status, "contentType": response.content_type, "body": body[:2000]}
+            result["lastResponse"] = {
+                "status": response.status,
+                "contentType": response.content_type,
+                "body": body[:2000],
+            }
         return result
 
     # -- keeping ---------------------------------------------------------------------------------------------

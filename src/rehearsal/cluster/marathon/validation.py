@@ -38,9 +38,7 @@ def _id(app: Json) -> Iterator[Problem]:
 
 def _command(app: Json) -> Iterator[Problem]:
     has_image = bool(app.get("container", {}).get("docker"))
-    if app.get("cmd") and app.get("args"):
-        yield "/", "AppDefinition must either contain one of 'cmd' or 'args', and/or a 'container'."
-    elif not (app.get("cmd") or app.get("args") or has_image):
+    if (app.get("cmd") and app.get("args")) or not (app.get("cmd") or app.get("args") or has_image):
         yield "/", "AppDefinition must either contain one of 'cmd' or 'args', and/or a 'container'."
 
 
@@ -89,7 +87,10 @@ def _health_checks(app: Json) -> Iterator[Problem]:
             if "command" not in check:
                 yield f"/healthChecks({index})", "COMMAND health checks must have a command"
         elif "portIndex" in check and check["portIndex"] >= count:
-            yield f"/healthChecks({index})", "Health check port indices must address an element of the ports array or container port mappings."
+            yield (
+                f"/healthChecks({index})",
+                "Health check port indices must address an element of the ports array or container port mappings.",
+            )
 
 
 def _readiness(app: Json) -> Iterator[Problem]:
@@ -187,9 +188,12 @@ def _roles(app: Json, enforce_group_role: bool) -> Iterator[Problem]:
         yield "/acceptedResourceRoles", "must not be empty"
     strange = [role for role in accepted if role not in {"*", app["role"]}]
     if strange:
-        yield "/acceptedResourceRoles", (
-            "acceptedResourceRoles can only contain * and the app's role "
-            f"('{app['role']}'), not {', '.join(strange)}"
+        yield (
+            "/acceptedResourceRoles",
+            (
+                "acceptedResourceRoles can only contain * and the app's role "
+                f"('{app['role']}'), not {', '.join(strange)}"
+            ),
         )
 
 

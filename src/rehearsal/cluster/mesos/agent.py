@@ -16,7 +16,7 @@ import aiohttp
 
 from rehearsal.cluster.leadership import LeaderWatch
 from rehearsal.cluster.mesos import fetcher, probes
-from rehearsal.cluster.mesos.fetcher import FetchFailed, Fetcher
+from rehearsal.cluster.mesos.fetcher import Fetcher, FetchFailed
 from rehearsal.cluster.mesos.resources import Resources
 from rehearsal.cluster.mesos.runner import Exit, Launch, Runner, run
 from rehearsal.cluster.rexray import Rexray, VolumeFailed
@@ -239,7 +239,9 @@ class Agent:
         elif how.is_success:
             self._spawn(self._end(task, "TASK_FINISHED", how.message, ""))
         else:
-            reason = "REASON_CONTAINER_LIMITATION_MEMORY" if how.result == "oom-kill" else "REASON_COMMAND_EXECUTOR_FAILED"
+            reason = (
+                "REASON_CONTAINER_LIMITATION_MEMORY" if how.result == "oom-kill" else "REASON_COMMAND_EXECUTOR_FAILED"
+            )
             self._spawn(self._end(task, "TASK_FAILED", how.message, reason))
 
     async def _end(self, task: AgentTask, state: str, message: str, reason: str) -> None:
@@ -290,7 +292,9 @@ class Agent:
     # -- what a task is given --------------------------------------------------------------------------------
 
     def _sandbox(self, info: Json, container: str) -> Path:
-        executors = self.settings.directories.agent / "slaves" / self.agent_id / "frameworks" / str(info["framework_id"])
+        executors = (
+            self.settings.directories.agent / "slaves" / self.agent_id / "frameworks" / str(info["framework_id"])
+        )
         return executors / "executors" / str(info["task_id"]) / "runs" / container
 
     def _launch_of(self, task: AgentTask) -> Launch:
@@ -328,9 +332,7 @@ class Agent:
             status["reason"] = reason
         return status
 
-    def _update(
-        self, task: AgentTask, state: str, message: str, reason: str = "", healthy: bool | None = None
-    ) -> None:
+    def _update(self, task: AgentTask, state: str, message: str, reason: str = "", healthy: bool | None = None) -> None:
         if task.state in TERMINAL:
             return
         status = self._status(task.id, state, message, reason)

@@ -188,7 +188,9 @@ def _framework_summary(master: MesosMaster, one: Framework) -> Json:
     mine = [record for record in [*master.tasks.values(), *master.completed]
             if record.info["framework_id"] == one.framework_id]  # fmt: skip
     whole = framework(master, one)
-    kept = {key: value for key, value in whole.items() if not key.endswith("tasks") and key not in {"offers", "executors"}}
+    kept = {
+        key: value for key, value in whole.items() if not key.endswith("tasks") and key not in {"offers", "executors"}
+    }
     return {**kept, **_counts(mine), "slave_ids": sorted({record.agent_id for record in mine})}
 
 

@@ -150,5 +150,3 @@ class MesosMasterApi:
             "GET_MAINTENANCE_STATUS": lambda: {"get_maintenance_status": {"status": {}}},
             "GET_MAINTENANCE_SCHEDULE": lambda: {"get_maintenance_schedule": {"schedule": {}}},
         }  # fmt: skip
-
-

@@ -173,7 +173,7 @@ class SystemdRunner:
             "LimitNOFILE": "1048576",
             "TasksMax": "infinity",
             "CPUWeight": str(max(1, min(10000, int(launch.cpus * 100)))),
-            "ExecStopPost": f"+/bin/sh -c '{leave} && mv \"{exit_file}.tmp\" \"{exit_file}\"'",
+            "ExecStopPost": f'+/bin/sh -c \'{leave} && mv "{exit_file}.tmp" "{exit_file}"\'',
         }
         if launch.mem:
             properties["MemoryMax"] = f"{int(launch.mem)}M"

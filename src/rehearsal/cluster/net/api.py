@@ -20,7 +20,7 @@ def net_application(settings: NodeSettings, snapshot: Snapshot, now: Callable[[]
 
     async def vips(_: web.Request) -> web.Response:
         return answer([
-            {"vip": vip["name"] and f"{vip['name']}:{vip['port']}" or vip["vip"], "protocol": vip["protocol"],
+            {"vip": (vip["name"] and f"{vip['name']}:{vip['port']}") or vip["vip"], "protocol": vip["protocol"],
              "backend": [{"ip": one["ip"], "port": one["port"]} for one in vip["backends"]]}
             for vip in snapshot()["vips"]
         ])  # fmt: skip

@@ -44,11 +44,13 @@ class Zone:
         if addresses is None and services is None:
             reply.header.rcode = RCODE.NXDOMAIN
         if kind in {"A", "ANY"} and addresses:
-            for address in random.sample(addresses, len(addresses)):  # noqa: S311 - not a secret
+            for address in random.sample(addresses, len(addresses)):
                 reply.add_answer(RR(query.q.qname, QTYPE.A, ttl=TTL, rdata=A(address)))
         if kind in {"SRV", "ANY"} and services:
             for service in services:
-                reply.add_answer(RR(query.q.qname, QTYPE.SRV, ttl=TTL, rdata=SRV(0, 1, service["port"], service["host"])))
+                reply.add_answer(
+                    RR(query.q.qname, QTYPE.SRV, ttl=TTL, rdata=SRV(0, 1, service["port"], service["host"]))
+                )
                 reply.add_ar(RR(service["host"], QTYPE.A, ttl=TTL, rdata=A(service["ip"])))
         return reply
 

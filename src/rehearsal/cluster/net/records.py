@@ -109,5 +109,3 @@ def parse_vip(text: str, framework: str) -> tuple[str, str, int] | None:
         return "", str(ipaddress.ip_address(host)), int(port)
     except ValueError:
         return None
-
-

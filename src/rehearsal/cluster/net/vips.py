@@ -42,7 +42,12 @@ def _nat_rule(vip: Json) -> str:
 async def load(vips: list[Json]) -> None:
     """Replace the table in one transaction."""
     process = await asyncio.create_subprocess_exec(
-        "nft", "-f", "-", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        "nft",
+        "-f",
+        "-",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
     output, _ = await process.communicate(ruleset(vips).encode())
     if process.returncode:

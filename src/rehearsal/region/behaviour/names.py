@@ -15,7 +15,7 @@ from rehearsal.dns.records import Alias, AliasTarget, Answer, RecordSet, Resolve
 from rehearsal.region import cloud
 from rehearsal.region.behaviour import load_balancers
 from rehearsal.region.behaviour.replacing import replaces
-from rehearsal.region.stage import API_ADDRESS
+from rehearsal.region.stage import API_ADDRESS, S3_ADDRESS
 
 _PUBLIC_HOST = re.compile(r"^ec2-(\d+)-(\d+)-(\d+)-(\d+)\.(?:compute-1|[a-z0-9-]+\.compute)\.amazonaws\.com\.$")
 _PRIVATE_HOST = re.compile(r"^ip-(\d+)-(\d+)-(\d+)-(\d+)\.(?:ec2|[a-z0-9-]+\.compute)\.internal\.$")
@@ -140,4 +140,5 @@ def _amazon(name: str, vpc: str | None, health: load_balancers.Health) -> AliasT
         return AliasTarget(addresses=tuple(balancer[0]), healthy=balancer[1])
     if ".elb." in name:
         return None
-    return AliasTarget(addresses=(API_ADDRESS,), healthy=True)
+    is_s3 = name.startswith("s3.") or ".s3." in name
+    return AliasTarget(addresses=(S3_ADDRESS if is_s3 else API_ADDRESS,), healthy=True)
