@@ -4,32 +4,17 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
+from orders.model import NotReady, Order, Receipt
+
 ACK_SECONDS = 10.0
 READ_SECONDS = 30.0
 RETRY_SECONDS = 0.5
-
-Order = dict[str, Any]
-
-
-class NotReady(Exception):
-    """Kafka cannot be reached, or cannot acknowledge at present."""
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """Where an acknowledged order is kept."""
-
-    id: str
-    partition: int
-    offset: int
 
 
 class Book:

@@ -7,10 +7,13 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from orders.book import Book, NotReady
+from orders.model import NotReady
+
+if TYPE_CHECKING:
+    from orders.book import Book
 
 MAX_BODY = 4 * 1024 * 1024
 
@@ -25,7 +28,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, address: tuple[str, int], book: Book, token: str) -> None:
+    def __init__(self, address: tuple[str, int], book: "Book", token: str) -> None:
         super().__init__(address, Handler)
         self.book = book
         self.token = token
