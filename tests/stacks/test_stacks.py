@@ -1,0 +1,268 @@
+"""What the program declares, asked of Pulumi's mocks: sets of resources, never their order."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+
+from components import environment, foundation, tagging
+from components.iam import HostRolesArgs, policy
+from rekindle.environment import FLOWS, Origin, parse, parse_foundation, placed_hosts
+from rekindle.inventory import Role
+from rekindle.inventory import parse as parse_inventory
+
+STACKS = Path(__file__).parents[2] / "stacks"
+GROUND = {
+    "bucket_prefix": "example",
+    "dns_zone": "example.test",
+    "dns_zone_id": "Z1",
+    "instance_profiles": {
+        stack: {role: f"{stack}-{role}" for role in ("bootstrap", "master", "private_agent", "public_agent")}
+        for stack in ("dev", "dev-dr")
+    },
+    "stores": {
+        "region": "us-west-2",
+        "journal_bucket": "example-journal",
+        "mirror_bucket": "example-mirror",
+        "switch_bucket": "example-switch",
+        "kms_key_arn": "arn:aws:kms:us-west-2:123456789012:key/k",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Made:
+    kind: str
+    name: str
+    inputs: dict[str, Any]
+
+
+@dataclass
+class Recorder(pulumi.runtime.Mocks):
+    made: list[Made] = field(default_factory=list)
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        self.made.append(Made(args.typ, args.name, args.inputs))
+        extra = {"outputs": {"foundation": GROUND}} if args.typ.endswith("StackReference") else {}
+        given = {"privateIp": "10.10.0.99", "publicIp": "192.0.2.1", "dnsName": "l.elb.amazonaws.com", "arn": "arn"}
+        return f"{args.name}-id", {**given, "zoneId": "Z2", **args.inputs, **extra}
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+        raise AssertionError(f"the program looks nothing up: {args.token}")
+
+    def of(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Inputs by name of all resources of a type."""
+        return {made.name: made.inputs for made in self.made if made.kind == kind}
+
+
+def config(stack: str, **changes: Any) -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load((STACKS / f"Pulumi.{stack}.yaml").read_text())["config"]
+    return {**values, **changes}
+
+
+def declared(stack: str, **changes: Any) -> tuple[Recorder, dict[str, Any]]:
+    """What an environment's program registers, and its inventory."""
+    recorder, found = Recorder(), {}
+    pulumi.runtime.set_mocks(recorder, project="rekindle", stack=stack)
+
+    @pulumi.runtime.test
+    def program() -> Any:
+        tagging.register(project="rekindle", stack=stack)
+        outputs = environment.build(parse(stack, config(stack, **changes), where=stack), project="rekindle")
+        return outputs["inventory"].apply(found.update)
+
+    program()
+    return recorder, found
+
+
+@pytest.fixture(scope="module")
+def dev() -> tuple[Recorder, dict[str, Any]]:
+    return declared("dev")
+
+
+def test_the_inventory_is_what_its_model_takes(dev):
+    _, found = dev
+    inventory = parse_inventory(found, where="output")
+    assert {host.name for host in inventory.hosts} == {
+        "bastion", "bootstrap", "master-1", "public-agent-1", "private-agent-1", "private-agent-2", "private-agent-3",
+    }  # fmt: skip
+    assert {h.az for h in inventory.with_role(Role.PRIVATE_AGENT)} == {"us-east-1a", "us-east-1b", "us-east-1c"}
+    assert all(h.attributes == {"zone": h.az} for h in inventory.with_role(Role.PRIVATE_AGENT, Role.PUBLIC_AGENT))
+    assert {v.name: v.az[-1] for v in inventory.volumes} == {"kafka-1": "a", "kafka-2": "b", "kafka-3": "c"}
+    assert [h.name for h in inventory.hosts if h.public_ip] == ["bastion"]
+
+
+def test_nine_subnets_and_none_gives_public_addresses(dev):
+    subnets = dev[0].of("aws:ec2/subnet:Subnet").values()
+    zones = {(s["availabilityZone"], s["tags"]["zone"]) for s in subnets}
+    assert len(zones) == len(subnets) == 9
+    assert not any(s["mapPublicIpOnLaunch"] for s in subnets)
+
+
+def test_every_line_of_the_table_of_flows_is_a_rule_and_nothing_else_is(dev):
+    rules = dev[0].of("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule").values()
+    groups = {name: f"{name}-id" for name in dev[0].of("aws:ec2/securityGroup:SecurityGroup")}
+
+    def group(party: Role | Origin) -> str:
+        return groups[f"dev-{party}".replace("_", "-")]
+
+    def source(flow: Any) -> str:
+        if flow.source is Origin.OPERATORS:
+            return "198.51.100.0/24"
+        return "0.0.0.0/0" if flow.source is Origin.INTERNET else group(flow.source)
+
+    wanted = {(group(f.to), source(f), f.protocol, *f.ports) for f in FLOWS}
+    ports = ("ipProtocol", "fromPort", "toPort")
+    found = {
+        (r["securityGroupId"], r.get("cidrIpv4") or r["referencedSecurityGroupId"], *(r[p] for p in ports))
+        for r in rules
+    }
+    assert found == wanted
+    assert len(rules) == len(FLOWS)
+
+
+def test_from_anywhere_only_the_load_balancer_is_reached(dev):
+    rules = dev[0].of("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule").values()
+    assert {r["securityGroupId"] for r in rules if r.get("cidrIpv4") == "0.0.0.0/0"} == {"dev-load-balancer-id"}
+
+
+def test_metadata_wants_tokens_but_where_rexray_runs(dev):
+    hosts = dev[0].of("aws:ec2/instance:Instance")
+    optional = {name for name, host in hosts.items() if host["metadataOptions"]["httpTokens"] == "optional"}
+    assert optional == {"dev-private-agent-1", "dev-private-agent-2", "dev-private-agent-3"}
+    assert {host["metadataOptions"]["httpPutResponseHopLimit"] for host in hosts.values()} == {1}
+
+
+def test_everything_on_disk_is_encrypted(dev):
+    assert all(host["rootBlockDevice"]["encrypted"] for host in dev[0].of("aws:ec2/instance:Instance").values())
+    assert all(volume["encrypted"] for volume in dev[0].of("aws:ebs/volume:Volume").values())
+    buckets = dev[0].of("aws:s3/bucket:Bucket")
+    kind = "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
+    assert buckets.keys() == dev[0].of(kind).keys()
+
+
+def test_volumes_have_the_name_that_rexray_looks_for_and_are_never_attached(dev):
+    names = {v["tags"]["Name"] for v in dev[0].of("aws:ebs/volume:Volume").values()}
+    assert names == {"kafka-1", "kafka-2", "kafka-3"}
+    assert not dev[0].of("aws:ec2/volumeAttachment:VolumeAttachment")
+
+
+def test_masters_and_bootstrap_have_fixed_addresses_and_nobody_else(dev):
+    fixed = {n: h["privateIp"] for n, h in dev[0].of("aws:ec2/instance:Instance").items() if "privateIp" in h}
+    assert fixed == {"dev-master-1": "10.10.128.10", "dev-bootstrap": "10.10.128.9"}
+
+
+def test_all_that_can_be_tagged_says_its_environment_and_urn(dev):
+    tagged = [made for made in dev[0].made if "tags" in made.inputs]
+    assert len(tagged) > 100
+    assert {made.inputs["tags"]["rekindle:environment"] for made in tagged} == {"dev"}
+    urns = {made.inputs["tags"]["rekindle:urn"] for made in tagged}
+    assert len(urns) == len(tagged)
+    assert "urn:pulumi:dev::rekindle::rekindle:volumes:Volumes/aws:ebs/volume:Volume::dev-kafka-1" in urns
+    assert max(map(len, urns)) <= 256  # a tag's value
+
+
+def test_names_of_resources_are_unique_by_type(dev):
+    keys = [(made.kind, made.name) for made in dev[0].made]
+    assert len(set(keys)) == len(keys)
+
+
+def test_standby_is_everything_but_hosts_and_volumes(dev):
+    standby, found = declared("dev-dr")
+    kinds = {made.kind for made in dev[0].made} - {made.kind for made in standby.made}
+    assert kinds == {
+        "aws:ec2/instance:Instance",
+        "aws:ebs/volume:Volume",
+        "aws:ec2/eipAssociation:EipAssociation",
+        "aws:lb/targetGroupAttachment:TargetGroupAttachment",
+    }
+    assert found["standby"] is True
+    assert (found["hosts"], found["volumes"], found["ssh"]["bastion"]) == ([], [], None)
+
+
+def test_a_replay_makes_only_hosts_volumes_and_their_ties():
+    standby, _ = declared("dev-dr")
+    restore = json.dumps({"kafka-1": "snap-1", "kafka-2": "snap-2", "kafka-3": "snap-3"})
+    awake, found = declared("dev-dr", **{"rekindle:standby": "false", "rekindle:restore": restore})
+    before = {(m.kind, m.name): m.inputs for m in standby.made if not m.kind.startswith("rekindle:")}
+    after = {(m.kind, m.name): m.inputs for m in awake.made}
+    assert {key: after.get(key) for key in before} == before
+    volumes = awake.of("aws:ebs/volume:Volume")
+    assert {v["snapshotId"] for v in volumes.values()} == {"snap-1", "snap-2", "snap-3"}
+    assert len(found["hosts"]) == 7
+
+
+def test_a_pools_count_touches_that_pool_alone(dev):
+    values = config("dev")["rekindle:environment"]
+    values["pools"]["private-agent"]["count"] = 4
+    more, _ = declared("dev", **{"rekindle:environment": values})
+    before = {(m.kind, m.name): m.inputs for m in dev[0].made}
+    after = {(m.kind, m.name): m.inputs for m in more.made}
+    assert {key: after[key] for key in before} == before
+    assert after.keys() - before.keys() == {("aws:ec2/instance:Instance", "dev-private-agent-4")}
+
+
+@pytest.fixture(scope="module")
+def ground() -> tuple[Recorder, dict[str, Any]]:
+    recorder, found = Recorder(), {}
+    pulumi.runtime.set_mocks(recorder, project="rekindle", stack="foundation")
+
+    @pulumi.runtime.test
+    def program() -> Any:
+        outputs = foundation.build(parse_foundation(config("foundation"), where="foundation"))
+        return pulumi.Output.from_input(outputs).apply(found.update)
+
+    program()
+    return recorder, found
+
+
+def test_the_foundation_offers_what_an_environment_reads(ground):
+    assert ground[1]["foundation"].keys() == GROUND.keys()
+    assert ground[1]["foundation"]["stores"].keys() == GROUND["stores"].keys()
+    assert ground[1]["foundation"]["instance_profiles"].keys() == {"dev", "dev-dr"}
+
+
+def test_a_name_fails_over_when_the_recovery_environments_object_appears(ground):
+    records = ground[0].of("aws:route53/record:Record")
+    kinds = {r["failoverRoutingPolicies"][0]["type"]: (r["records"], r.get("healthCheckId")) for r in records.values()}
+    assert kinds == {
+        "PRIMARY": (["dev.example.test"], "foundation-dev-dr-id"),
+        "SECONDARY": (["dev-dr.example.test"], None),
+    }
+    (check,) = ground[0].of("aws:route53/healthCheck:HealthCheck").values()
+    assert check["fqdn"] == "rekindle-example-switch.s3.us-west-2.amazonaws.com"
+    assert (check["resourcePath"], check["invertHealthcheck"]) == ("/dev-dr/active", True)
+
+
+def test_the_journal_can_be_written_once_only(ground):
+    assert ground[0].of("aws:s3/bucket:Bucket")["rekindle-example-journal"]["objectLockEnabled"] is True
+
+
+def test_only_the_switch_is_public(ground):
+    blocks = ground[0].of("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock")
+    public = {name for name, block in blocks.items() if not block["restrictPublicBuckets"]}
+    assert public == {"rekindle-example-switch"}
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.BASTION])
+def test_no_host_may_create_or_delete_a_volume(role):
+    args = HostRolesArgs(environment="dev", prefix="p", artifacts_bucket="a", roles=())
+    actions = [action for s in policy(role, args)["Statement"] for action in s["Action"]]
+    moves = {"ec2:AttachVolume", "ec2:DetachVolume"}
+    assert not [a for a in actions if "Create" in a or "Delete" in a or a.endswith("*")]
+    assert (moves <= set(actions)) is (role in (Role.PRIVATE_AGENT, Role.PUBLIC_AGENT))
+    for statement in policy(role, args)["Statement"]:
+        if moves & set(statement["Action"]):
+            assert statement["Condition"] == {"StringEquals": {"aws:ResourceTag/rekindle:environment": "dev"}}
+
+
+def test_every_placed_host_has_a_subnet_of_its_zone_and_az():
+    settings = parse("dev", config("dev"), where="dev")
+    recorder, _ = declared("dev")
+    hosts = recorder.of("aws:ec2/instance:Instance")
+    for host in placed_hosts(settings):
+        assert hosts[f"dev-{host.name}"]["subnetId"] == f"dev-{host.zone}-{host.az}-id"
