@@ -335,7 +335,8 @@ def _masters(given: Values, found: Findings) -> None:
 
 
 def _combinations(given: Values, values: Values, found: Findings) -> None:
-    if given.get("exhibitor_storage_backend") == "static" and given.get("master_discovery") not in {None, "static"}:
+    is_discovered = given.get("master_discovery") == "master_http_loadbalancer"
+    if is_discovered and given.get("exhibitor_storage_backend") == "static":
         found.errors.setdefault("exhibitor_storage_backend", STATIC_WITH_DISCOVERY)
         found.errors.setdefault("master_discovery", STATIC_WITH_DISCOVERY)
     if values["enable_ipv6"] == "false" and values["dcos_l4lb_enable_ipv6"] != "false":
