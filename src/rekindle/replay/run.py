@@ -174,9 +174,11 @@ class Work:
         return {}
 
     def check(self) -> dict[str, JsonValue]:
-        """What came back is at least what was promised; a loss that was accepted is no promise."""
-        promised = dict(self.situation.restore_point.barrier) if self.situation.restore_point else {}
-        if not self.request.choices.accept_loss and not (self.situation.begun and self.situation.begun.accepted):
+        """What came back is at least what was promised; of a group that lost a volume nothing is promised any more."""
+        point = self.situation.restore_point
+        hurt = {p.name for p in self._packages() if p.spec.backup and self._accepted & set(p.spec.backup.volumes)}
+        promised = {group: said for group, said in (point.barrier if point else {}).items() if group not in hurt}
+        if promised:
             checks.require_barrier(promised, self.verbs.barriers(self._standing()))
         return {}
 
@@ -201,6 +203,11 @@ class Work:
             built = infrastructure.inventory(Project(directory=self.request.folder), self.planned.recovery)
             self.operation = replace(self.operation, inventory=built)
         return self.operation
+
+    @property
+    def _accepted(self) -> frozenset[str]:
+        before = self.situation.begun.accepted if self.situation.begun else ()
+        return self.request.choices.accept_loss | frozenset(before)
 
     def _packages(self) -> tuple[Package, ...]:
         values = environments.load(self.request.folder, self.planned.recovery).values
