@@ -36,7 +36,10 @@ def up() -> None:
     """Start the region; it stays up until `rehearsal down`."""
     handle = RegionHandle()
     handle.up(_progress)
-    _out.print(f"The rehearsal region is up (pid {handle.pid}). Run commands in it with `rehearsal exec -- COMMAND`.")
+    _out.print(
+        f"The rehearsal region is up (pid {handle.pid}). Run commands in it with `rehearsal exec -- COMMAND`.",
+        soft_wrap=True,
+    )
 
 
 @app.command()
