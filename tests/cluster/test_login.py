@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.cluster.conftest import Cluster, key_pair
-from tests.cluster.schemas import ROOT
+from .conftest import Cluster, key_pair
+from .schemas import ROOT
 
 IAM = yaml.safe_load((ROOT / "oss-iam.openapi.yaml").read_text())["definitions"]
 

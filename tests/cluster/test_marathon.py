@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import Cluster, until
-from tests.cluster.schemas import check_marathon
+from .conftest import Cluster, until
+from .schemas import check_marathon
 
 SERVER = "exec python3 -m http.server --bind $HOST $PORT0"
 HEALTH = {"protocol": "HTTP", "path": "/", "intervalSeconds": 1, "gracePeriodSeconds": 5, "timeoutSeconds": 2}
@@ -97,7 +97,11 @@ def test_public_agents_take_only_who_asks(cluster: Cluster) -> None:
 def test_a_task_that_dies_is_started_again(cluster: Cluster) -> None:
     task = cluster.deploy(sleeper("/again"))["tasks"][0]["id"]
     assert cluster.marathon("DELETE", f"/v2/apps/again/tasks/{task}").status_code == 200
-    until(lambda: [one["id"] for one in cluster.app("/again")["tasks"] if one["state"] == "TASK_RUNNING"] not in ([task], []))
+
+    def running() -> list[str]:
+        return [one["id"] for one in cluster.app("/again")["tasks"] if one["state"] == "TASK_RUNNING"]
+
+    until(lambda: running() not in ([task], []))
     cluster.marathon("DELETE", "/v2/apps/again")
     cluster.settled()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cluster.conftest import Cluster, until
+from .conftest import Cluster, until
 
 
 def test_three_agents_are_active(cluster: Cluster) -> None:
@@ -29,7 +29,9 @@ def test_the_gates_of_a_quorum(cluster: Cluster) -> None:
     assert sorted(node["role"] for node in nodes) == ["agent", "agent", "agent_public", "master"]
 
 
-@pytest.mark.parametrize("path", ["state", "state-summary", "frameworks", "tasks", "roles", "flags", "version", "health"])
+@pytest.mark.parametrize(
+    "path", ["state", "state-summary", "frameworks", "tasks", "roles", "flags", "version", "health"]
+)
 def test_every_path_answers_with_and_without_master(cluster: Cluster, path: str) -> None:
     assert cluster.client.get(f"/mesos/{path}").status_code == 200
     assert cluster.client.get(f"/mesos/master/{path}").status_code == 200

@@ -52,8 +52,9 @@ async def systemd_units(names: list[str]) -> list[Unit]:
         fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         if "Id" in fields:
             is_well = fields["ActiveState"] == "active"
-            found.append(Unit(id=fields["Id"], description=fields.get("Description", ""), health=0 if is_well else 1,
-                              output="" if is_well else f"{fields['ActiveState']} ({fields.get('SubState')})"))  # fmt: skip
+            output = "" if is_well else f"{fields['ActiveState']} ({fields.get('SubState')})"
+            description = fields.get("Description", "")
+            found.append(Unit(id=fields["Id"], description=description, health=0 if is_well else 1, output=output))
     return found
 
 

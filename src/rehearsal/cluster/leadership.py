@@ -68,5 +68,9 @@ class LeaderWatch:
 
 
 async def stand(store: Store, info: Json) -> None:
-    """Become a candidate for as long as the session lives."""
+    """Become a candidate for as long as the session lives; what this master left before it died does not count."""
+    for name in await store.children(PATH):
+        left = await store.read(f"{PATH}/{name}") if name.startswith(PREFIX) else None
+        if left is not None and left["address"]["ip"] == info["address"]["ip"]:
+            await store.delete(f"{PATH}/{name}")
     await store.create(f"{PATH}/{PREFIX}", info, ephemeral=True, sequence=True)

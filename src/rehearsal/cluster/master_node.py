@@ -196,6 +196,8 @@ class MasterNode:
                 slaves = (await response.json())["slaves"]
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError):
             slaves = []
-        agents = [Node(ip=one["hostname"], role="agent_public" if one["attributes"].get("public_ip") == "true" else "agent")
-                  for one in slaves]  # fmt: skip
-        return [*masters, *agents]
+        return [*masters, *(Node(ip=one["hostname"], role=_agent_role(one)) for one in slaves)]
+
+
+def _agent_role(slave: Json) -> str:
+    return "agent_public" if slave["attributes"].get("public_ip") == "true" else "agent"

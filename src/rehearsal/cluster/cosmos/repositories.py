@@ -49,8 +49,8 @@ class Repositories:
         repositories = await self.known()
         for known in repositories:
             if known["name"] == name or known["uri"] == uri:
-                raise CosmosError("RepositoryAlreadyPresent",
-                                  f"Repository [{known['name']}] is already present in the list", nameOrUri=name)  # fmt: skip
+                message = f"Repository [{known['name']}] is already present in the list"
+                raise CosmosError("RepositoryAlreadyPresent", message, nameOrUri=name)
         if index is not None and not 0 <= index <= len(repositories):
             raise CosmosError("RepositoryAddIndexOutOfBounds",
                               f"Index out of range: {index}, maximum {len(repositories)}",
@@ -125,9 +125,9 @@ class Repositories:
         try:
             async with self._session.get(uri, headers=headers, timeout=aiohttp.ClientTimeout(30)) as response:
                 if response.status != 200:
-                    raise CosmosError("UniverseClientHttpError",
-                                      f"Error while querying package repository: HTTP {response.status}",
-                                      packageRepository=repository, clientStatus=response.status, method="GET")  # fmt: skip
+                    message = f"Error while querying package repository: HTTP {response.status}"
+                    raise CosmosError("UniverseClientHttpError", message, packageRepository=repository,
+                                      clientStatus=response.status, method="GET")  # fmt: skip
                 packages = json.loads(await response.text())["packages"]
         except (aiohttp.ClientError, TimeoutError, OSError, aiohttp.InvalidURL) as error:
             raise CosmosError("RepositoryUriConnection", f"Could not access data at URI for repository [{uri}]",

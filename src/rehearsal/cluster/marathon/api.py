@@ -131,9 +131,9 @@ class Call:
         document = {**app.document, **scheduler.counts(app.id), "deployments": [{"id": one} for one in holding]}
         if {"apps.tasks", "app.tasks", "tasks"} & embed:
             document["tasks"] = self._tasks_of(app.id)
-        if {"apps.lastTaskFailure", "apps.failures", "app.failures", "lastTaskFailure"} & embed:
-            if app.id in scheduler.failures:
-                document["lastTaskFailure"] = scheduler.failures[app.id]
+        wants_failure = bool({"apps.lastTaskFailure", "apps.failures", "app.failures", "lastTaskFailure"} & embed)
+        if wants_failure and app.id in scheduler.failures:
+            document["lastTaskFailure"] = scheduler.failures[app.id]
         if {"apps.readiness", "app.readiness"} & embed:
             mine = {one.task_id for one in scheduler.of_app(app.id)}
             document["readinessCheckResults"] = [
@@ -300,9 +300,9 @@ class Call:
         waiting, app = scheduler.queue[app_id], self._marathon.apps[app_id]
         backoff = scheduler.backoffs.get(app_id)
         left = max(0, int(backoff.until - time.time() + 0.999)) if backoff else 0
+        reasons = summary([found for _, found in waiting.last_matches])
         offers: Json = {"processedOffersCount": waiting.processed, "unusedOffersCount": waiting.unused,
-                        "rejectSummaryLastOffers": summary([found for _, found in waiting.last_matches]),
-                        "rejectSummaryLaunchAttempt": summary([found for _, found in waiting.last_matches])}  # fmt: skip
+                        "rejectSummaryLastOffers": reasons, "rejectSummaryLaunchAttempt": reasons}  # fmt: skip
         if waiting.last_unused_at is not None:
             offers["lastUnusedOfferAt"] = timestamp(waiting.last_unused_at)
         if waiting.last_used_at is not None:
@@ -341,7 +341,8 @@ class Call:
                                  "zk_session_timeout": 10000, "zk_max_versions": 25},
             "marathon_config": {
                 "master": "zk://zk-1.zk:2181/mesos", "failover_timeout": 604800, "ha": True, "checkpoint": True,
-                "hostname": settings.ip, "executor": "//cmd", "framework_name": "marathon", "mesos_role": "slave_public",
+                "hostname": settings.ip, "executor": "//cmd", "framework_name": "marathon",
+                "mesos_role": "slave_public",
                 "mesos_user": "root", "local_port_min": 10000, "local_port_max": 20000,
                 "features": ["vips", "task_killing", "external_volumes", "gpu_resources"],
                 "access_control_allow_origin": None, "decline_offer_duration": 300000,

@@ -198,8 +198,8 @@ def _roles(app: Json, enforce_group_role: bool) -> Iterator[Problem]:
 
 
 def _volume_names(app: Json, others: list[Json]) -> Iterator[Problem]:
-    mine = {volume["external"]["name"] for volume in volumes(app)
-            if "external" in volume and "name" in volume["external"] and not volume["external"].get("shared")}  # fmt: skip
+    wanted = [volume["external"] for volume in volumes(app) if "external" in volume]
+    mine = {external["name"] for external in wanted if "name" in external and not external.get("shared")}
     for other in others:
         for volume in volumes(other):
             name = volume.get("external", {}).get("name")
