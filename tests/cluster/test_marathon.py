@@ -121,7 +121,8 @@ def test_a_deployment_that_waits_is_locked_explained_and_rolled_back(cluster: Cl
 
 
 def test_dependencies_order_the_steps(cluster: Cluster) -> None:
-    group = {"id": "/shop", "apps": [sleeper("web", dependencies=["/shop/db"]), sleeper("db")]}
+    slow = sleeper("db", cmd=f"sleep 1; {SERVER}", healthChecks=[HEALTH])
+    group = {"id": "/shop", "apps": [sleeper("web", dependencies=["/shop/db"]), slow]}
     assert cluster.marathon("POST", "/v2/groups", json=group).status_code == 201
     steps = cluster.marathon("GET", "/v2/deployments").json()[0]["steps"]
     assert [[action["app"] for action in step["actions"]] for step in steps][1:] == [["/shop/db"], ["/shop/web"]]
