@@ -135,7 +135,8 @@ def drivers(
     gate_seconds = max((package.spec.gate_seconds for package in packages), default=GATE_SECONDS)
     package = PackageDriver(client, _initialise(packages, known), gate_seconds)
     by_kind: dict[str, Driver] = {"app": apps, "package": package, "repository": cosmos}
-    by_kind["health"] = HealthDriver(client.marathon, dict(by_kind), _gates_of(declared, packages))
+    states = {"app": apps.state, "package": package.state}
+    by_kind["health"] = HealthDriver(client.marathon, states, _gates_of(declared, packages))
     by_kind["secret_file"] = SecretFileDriver(hosts, keyring, secret_files or {})
     return by_kind
 

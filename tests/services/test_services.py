@@ -308,6 +308,22 @@ def test_a_failure_of_one_service_leaves_the_others_done(world: World) -> None:
     assert "/orders" not in world.cluster.apps
 
 
+def test_one_app_that_is_refused_stops_no_other(world: World) -> None:
+    world.apply()
+    world.edit("orders/values.yaml", "mem: 128", "mem: 256")
+    world.edit("edge/values.yaml", "mem: 128", "mem: 256")
+    apps = world.cluster._apps
+
+    def refusing_edge(request: httpx.Request) -> httpx.Response:
+        refused = request.method == "PUT" and request.url.path.endswith("/edge")
+        return httpx.Response(422, json={"message": "no"}) if refused else apps(request)
+
+    world.cluster._apps = refusing_edge  # type: ignore[method-assign]
+    with pytest.raises(Incomplete, match="/edge was answered 422"):
+        world.apply()
+    assert world.cluster.apps["/orders"]["mem"] == 256
+
+
 def test_a_cluster_that_refuses_is_quoted(world: World) -> None:
     world.apply()
     world.edit("orders/values.yaml", "mem: 128", "mem: 256")

@@ -1,9 +1,12 @@
 """Subject `app:<id>`: a Marathon app. State: its definition, without what the server fills in."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from rekindle.dcos import Marathon
 from rekindle.dcos.app_definition import normal
+from rekindle.dcos.marathon import App
+from rekindle.drivers.attempts import attempt_all
 from rekindle.plan import State, Step
 
 REMOVE_SECONDS = 120.0
@@ -17,15 +20,22 @@ class AppDriver:
 
     def read(self, target: str, subjects: Sequence[str]) -> Mapping[str, State | None]:
         apps = self._marathon.apps()
-        ids = {subject: subject.partition(":")[2] for subject in subjects}
-        return {subject: normal(apps[app_id]) if app_id in apps else None for subject, app_id in ids.items()}
+        return {subject: self.state(_id(subject), apps.get(_id(subject))) for subject in subjects}
+
+    def state(self, app_id: str, app: App | None) -> State | None:
+        """What `read` says of an app that Marathon shows so."""
+        return None if app is None else normal(app)
 
     def write(self, target: str, steps: Sequence[Step]) -> None:
-        for step in steps:
-            if step.after is not None:
-                self._marathon.put(step.after)
-            else:
-                self._marathon.delete(step.subject.partition(":")[2])
-        for step in steps:
-            if step.after is None:
-                self._marathon.await_gone(step.subject.partition(":")[2], REMOVE_SECONDS)
+        attempt_all(partial(self._write, step) for step in steps)
+
+    def _write(self, step: Step) -> None:
+        if step.after is not None:
+            self._marathon.put(step.after)
+        else:
+            self._marathon.delete(_id(step.subject))
+            self._marathon.await_gone(_id(step.subject), REMOVE_SECONDS)
+
+
+def _id(subject: str) -> str:
+    return subject.partition(":")[2]

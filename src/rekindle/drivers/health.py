@@ -4,12 +4,17 @@ State: the digest of the declared state that is up, so that a gate that was not 
 for again by the next run, though nothing else is left to change.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from rekindle.dcos import AppStatus, Marathon
-from rekindle.plan import Driver, State, Step, digest
+from rekindle.dcos.marathon import App
+from rekindle.plan import State, Step, digest
+
+StateOf: TypeAlias = Callable[[str, App | None], State | None]
+"""The declared kind of state of an app, as its own driver reads it."""
 
 WAITING = 16  # gates of one target waited for at one time
 
@@ -21,25 +26,18 @@ class Gate:
     subject: str  # app:/orders, package:/kafka-1
     digest: str
     seconds: float
-    target: str = "marathon"
 
 
 class HealthDriver:
     """Looks whether services are up, and waits until they are."""
 
-    def __init__(self, marathon: Marathon, drivers: Mapping[str, Driver], gates: Mapping[str, Gate]) -> None:
+    def __init__(self, marathon: Marathon, states: Mapping[str, StateOf], gates: Mapping[str, Gate]) -> None:
         self._marathon = marathon
-        self._drivers = drivers
+        self._states = states
         self._gates = gates
 
     def read(self, target: str, subjects: Sequence[str]) -> Mapping[str, State | None]:
-        apps = self._marathon.apps()
-        found: dict[str, State | None] = {}
-        for subject in subjects:
-            app = apps.get(_id(subject))
-            is_up = app is not None and AppStatus.of(app).is_settled and self._is_as_declared(subject)
-            found[subject] = {"up": self._gates[subject].digest} if is_up else None
-        return found
+        return {subject: self._state(self._gates[subject], _id(subject)) for subject in subjects}
 
     def write(self, target: str, steps: Sequence[Step]) -> None:
         """GateFailed says what keeps a service from being up."""
@@ -48,14 +46,14 @@ class HealthDriver:
                 done.result()
 
     def _await(self, step: Step) -> None:
-        gate = self._gates.get(step.subject)
-        self._marathon.await_settled(_id(step.subject), gate.seconds if gate else 0.0)
+        self._marathon.await_settled(_id(step.subject), self._gates[step.subject].seconds)
 
-    def _is_as_declared(self, subject: str) -> bool:
-        gate = self._gates[subject]
-        driver = self._drivers[gate.subject.partition(":")[0]]
-        state = driver.read(gate.target, [gate.subject])[gate.subject]
-        return state is not None and digest(state) == gate.digest
+    def _state(self, gate: Gate, app_id: str) -> State | None:
+        app = self._marathon.app(app_id)
+        if app is None or not AppStatus.of(app).is_settled:
+            return None
+        found = self._states[gate.subject.partition(":")[0]](app_id, app)
+        return {"up": gate.digest} if found is not None and digest(found) == gate.digest else None
 
 
 def _id(subject: str) -> str:

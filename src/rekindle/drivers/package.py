@@ -4,13 +4,15 @@ State: package, version, options and instances, read from the labels that Cosmos
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rekindle.dcos import ApiError, AppStatus, Client
 from rekindle.dcos.cosmos import LABEL_NAME, LABEL_VERSION, stored_options
 from rekindle.dcos.marathon import App
+from rekindle.drivers.attempts import attempt_all
 from rekindle.plan import State, Step
 
 REMOVE_SECONDS = 300.0
@@ -44,18 +46,13 @@ class PackageDriver:
 
     def read(self, target: str, subjects: Sequence[str]) -> Mapping[str, State | None]:
         apps = self._client.marathon.apps()
-        return {subject: self._state(_id(subject), apps.get(_id(subject))) for subject in subjects}
+        return {subject: self.state(_id(subject), apps.get(_id(subject))) for subject in subjects}
 
     def write(self, target: str, steps: Sequence[Step]) -> None:
-        for step in steps:
-            if step.before is None and step.after is not None:
-                self._install(_id(step.subject), step.after)
-        for step in steps:
-            if step.before is not None and step.after is not None:
-                self._change(_id(step.subject), step.before, step.after)
-        self._remove([step for step in steps if step.after is None])
+        attempt_all(partial(self._write, step) for step in sorted(steps, key=lambda s: s.before is not None))
 
-    def _state(self, app_id: str, app: App | None) -> State | None:
+    def state(self, app_id: str, app: App | None) -> State | None:
+        """What `read` says of an app that Marathon shows so."""
         labels = app.get("labels", {}) if app else {}
         if app is None or LABEL_NAME not in labels:
             return None
@@ -67,6 +64,15 @@ class PackageDriver:
             "options": without(options, once.option) if once else options,
             "instances": int(app.get("instances", 1)),
         }
+
+    def _write(self, step: Step) -> None:
+        app_id = _id(step.subject)
+        if step.after is None:
+            self._remove(app_id, step.before)
+        elif step.before is None:
+            self._install(app_id, step.after)
+        else:
+            self._change(app_id, step.before, step.after)
 
     def _install(self, app_id: str, state: State) -> None:
         options = state["options"]
@@ -109,11 +115,9 @@ class PackageDriver:
             if is_sibling and not AppStatus.of(app).is_settled:
                 self._client.marathon.await_settled(other, self._gate_seconds)
 
-    def _remove(self, steps: Iterable[Step]) -> None:
-        gone = [(_id(step.subject), step.before) for step in steps if step.before is not None]
-        for app_id, state in gone:
+    def _remove(self, app_id: str, state: State | None) -> None:
+        if state is not None:
             self._client.cosmos.uninstall(state["package"], app_id)
-        for app_id, _ in gone:
             self._client.marathon.await_gone(app_id, REMOVE_SECONDS)
 
 
