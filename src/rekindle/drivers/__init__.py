@@ -1,0 +1,1 @@
+"""One module for each kind of subject: reads and writes it."""
