@@ -86,7 +86,7 @@ def has_volumes(settings: Environment, host: Placed) -> bool:
 
 
 def metadata_options(settings: Environment, host: Placed) -> ec2.InstanceMetadataOptionsArgsDict:
-    """Tokens are required, but where REX-Ray 0.11.4 asks without one: docs/adr/0005-metadata-tokens.md."""
+    """Tokens are required, but where REX-Ray 0.11.4 asks without one: docs/adr/0013-metadata-tokens.md."""
     return {
         "http_endpoint": "enabled",
         "http_tokens": "optional" if has_volumes(settings, host) else "required",

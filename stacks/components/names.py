@@ -1,4 +1,4 @@
-"""Public names that move by the data plane: docs/adr/0004-failover-records.md."""
+"""Public names that move by the data plane: docs/adr/0012-failover-records.md."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -50,6 +50,7 @@ class RolePolicy(Resource):
     handles = frozenset({"name", "role", "policy"})
     needs = frozenset({"name"})
     replaces = frozenset({"name", "role"})
+    is_known = True
 
     def create(self, aws: Aws, want: Properties) -> str:
         aws.iam.put_role_policy(RoleName=want["role"], PolicyName=want["name"], PolicyDocument=want["policy"])

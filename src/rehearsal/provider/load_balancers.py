@@ -154,6 +154,7 @@ class TargetGroupAttachment(Resource):
     kind = "aws:lb/targetGroupAttachment:TargetGroupAttachment"
     handles = frozenset({"targetGroupArn", "targetId", "port"})
     replaces = handles
+    is_known = True
 
     def create(self, aws: Aws, want: Properties) -> str:
         aws.elb.register_targets(TargetGroupArn=want["targetGroupArn"], Targets=[_target(want)])

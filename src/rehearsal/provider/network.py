@@ -254,6 +254,7 @@ class Route(Resource):
     kind = "aws:ec2/route:Route"
     handles = frozenset({"routeTableId", "destinationCidrBlock", "gatewayId", "natGatewayId"})
     needs = frozenset({"destinationCidrBlock"})
+    is_known = True
     replaces = frozenset({"routeTableId", "destinationCidrBlock"})
 
     def create(self, aws: Aws, want: Properties) -> str:
@@ -273,7 +274,6 @@ class Route(Resource):
                     "destinationCidrBlock": destination,
                     "gatewayId": route.get("GatewayId"),
                     "natGatewayId": route.get("NatGatewayId"),
-                    "state": route.get("State"),
                 }
         return None
 
@@ -291,6 +291,7 @@ class RouteTableAssociation(Resource):
     kind = "aws:ec2/routeTableAssociation:RouteTableAssociation"
     handles = frozenset({"routeTableId", "subnetId"})
     needs = frozenset({"subnetId"})
+    is_known = True
     replaces = frozenset({"subnetId", "routeTableId"})
 
     def create(self, aws: Aws, want: Properties) -> str:

@@ -17,13 +17,15 @@ class Resource(ABC):
 
     `handles` are the inputs built here (region is added where the signature has it); any other that
     pulumi-aws knows is refused by name. `needs` are inputs that AWS wants though the signature leaves
-    them optional. A change of one in `replaces` (dots reach inside) makes another resource.
+    them optional. A change of one in `replaces` (dots reach inside) makes another resource. Of one that
+    `is_known` AWS has nothing to tell after its making, so it is not asked.
     """
 
     kind: ClassVar[str]
     handles: ClassVar[frozenset[str]]
     needs: ClassVar[frozenset[str]] = frozenset()
     replaces: ClassVar[frozenset[str]] = frozenset()
+    is_known: ClassVar[bool] = False
 
     @abstractmethod
     def create(self, aws: Aws, want: Properties) -> str:

@@ -48,6 +48,7 @@ class BucketVersioning(Resource):
     kind = "aws:s3/bucketVersioning:BucketVersioning"
     handles = frozenset({"bucket", "versioningConfiguration"})
     replaces = frozenset({"bucket"})
+    is_known = True
 
     def create(self, aws: Aws, want: Properties) -> str:
         status = {"Status": want["versioningConfiguration"]["status"]}
@@ -69,6 +70,7 @@ class BucketPublicAccessBlock(Resource):
     kind = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
     handles = frozenset({"bucket", "blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"})
     replaces = frozenset({"bucket"})
+    is_known = True
     _flags = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
 
     def create(self, aws: Aws, want: Properties) -> str:
@@ -91,6 +93,7 @@ class BucketEncryption(Resource):
     kind = "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
     handles = frozenset({"bucket", "rules"})
     replaces = frozenset({"bucket"})
+    is_known = True
 
     def create(self, aws: Aws, want: Properties) -> str:
         rules = [_encryption(rule) for rule in want["rules"]]
@@ -112,6 +115,7 @@ class BucketPolicy(Resource):
     kind = "aws:s3/bucketPolicy:BucketPolicy"
     handles = frozenset({"bucket", "policy"})
     replaces = frozenset({"bucket"})
+    is_known = True
 
     def create(self, aws: Aws, want: Properties) -> str:
         aws.s3.put_bucket_policy(Bucket=want["bucket"], Policy=want["policy"])

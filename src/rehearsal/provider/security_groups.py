@@ -63,6 +63,7 @@ class _Rule(Ec2Resource):
         }
     )
     replaces = frozenset({"securityGroupId"})
+    is_known = True
     authorize: ClassVar[str]
     revoke: ClassVar[str]
 
@@ -92,7 +93,6 @@ class _Rule(Ec2Resource):
             "cidrIpv4": None if referenced else rule.get("CidrIpv4"),
             "referencedSecurityGroupId": referenced,
             "description": rule.get("Description"),
-            "securityGroupRuleId": id,
             "tags": tag_map(rule.get("Tags")) or known.get("tags"),
         }
 

@@ -144,7 +144,8 @@ def _resource(request: Any, context: Any) -> Resource:
 
 
 def _state(resource: Resource, aws: Aws, id: str, inputs: Properties) -> Properties:
-    return inputs | (resource.read(aws, id, inputs) or {}) | _place(resource, aws)
+    seen = None if resource.is_known else resource.read(aws, id, inputs)
+    return inputs | (seen or {}) | _place(resource, aws)
 
 
 def _place(resource: Resource, aws: Aws) -> Properties:
