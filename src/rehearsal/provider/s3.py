@@ -70,7 +70,6 @@ class BucketPublicAccessBlock(Resource):
     kind = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
     handles = frozenset({"bucket", "blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"})
     replaces = frozenset({"bucket"})
-    is_known = True
     _flags = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
 
     def create(self, aws: Aws, want: Properties) -> str:
