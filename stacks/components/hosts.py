@@ -107,4 +107,4 @@ def tags(settings: Environment, host: Placed) -> dict[str, str]:
 
 def user_data(host: Placed) -> str:
     """Only a name: all else is Rekindle's work, over SSH."""
-    return f"#!/bin/sh\nhostnamectl set-hostname {host.name}\n"
+    return f"#!/bin/sh\nhostnamectl set-hostname {host.name}\necho '127.0.1.1 {host.name}' >>/etc/hosts\n"

@@ -46,7 +46,7 @@ def test_apps_of_other_groups_are_left_alone(labels: dict[str, str]) -> None:
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
 def test_haproxy_takes_the_configuration(tmp_path: Path) -> None:
     found = routes([app(task(), labels={**LABELS, "HAPROXY_1_PORT": "8000"}), app(id="/none")], "external")
-    text = configuration(found, run_dir=tmp_path, address="127.0.0.1", port=18080, health_port=19090)
+    text = configuration(found, address="127.0.0.1", port=18080, health_port=19090)
     (tmp_path / "haproxy.cfg").write_text(text)
     done = subprocess.run(
         ["haproxy", "-c", "-f", str(tmp_path / "haproxy.cfg")], capture_output=True, text=True, check=False
@@ -54,10 +54,10 @@ def test_haproxy_takes_the_configuration(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_order_of_apps_does_not_matter(tmp_path: Path) -> None:
+def test_the_order_of_apps_does_not_matter() -> None:
     apps = [app(task()), app(task("10.0.2.12"), id="/other")]
     texts = {
-        configuration(routes(order, "external"), run_dir=tmp_path, address="", port=80, health_port=9090)
+        configuration(routes(order, "external"), address="", port=80, health_port=9090)
         for order in (apps, apps[::-1])
     }
     assert len(texts) == 1

@@ -23,7 +23,7 @@ def main() -> int:
         signal.signal(number, lambda *_: (stopping.set(), changed.set()))
     threading.Thread(target=marathon.watch, args=(changed,), daemon=True).start()
     while not stopping.is_set():
-        follow(marathon, proxy, run_dir)
+        follow(marathon, proxy)
         if changed.wait(POLL_SECONDS):
             stopping.wait(SETTLE_SECONDS)
         changed.clear()
@@ -31,7 +31,7 @@ def main() -> int:
     return 0
 
 
-def follow(marathon: Marathon, proxy: HAProxy, run_dir: Path) -> None:
+def follow(marathon: Marathon, proxy: HAProxy) -> None:
     """One look at Marathon; when it does not answer, the last routes stay. Exits if HAProxy died."""
     try:
         apps = marathon.apps()
@@ -43,7 +43,6 @@ def follow(marathon: Marathon, proxy: HAProxy, run_dir: Path) -> None:
         proxy.use(
             configuration(
                 found,
-                run_dir=run_dir,
                 address=os.environ.get("BIND_ADDRESS", ""),
                 port=int(os.environ.get("HTTP_PORT", "80")),
                 health_port=int(os.environ.get("HEALTH_PORT", "9090")),

@@ -11,7 +11,6 @@ from edge.routes import Route
 HEAD = """\
 global
     maxconn 4000
-    stats socket {socket} mode 600 level admin expose-fd listeners
     hard-stop-after 30s
 
 defaults
@@ -36,14 +35,9 @@ frontend http
 """
 
 
-def configuration(routes: Sequence[Route], *, run_dir: Path, address: str, port: int, health_port: int) -> str:
+def configuration(routes: Sequence[Route], *, address: str, port: int, health_port: int) -> str:
     """haproxy.cfg as text; the same routes give the same text."""
-    head = HEAD.format(
-        socket=run_dir / "haproxy.sock",
-        address=address,
-        port=port,
-        health_port=health_port,
-    )
+    head = HEAD.format(address=address, port=port, health_port=health_port)
     return head + "\n".join([*_by_name(routes), "", *_by_port(routes, address), *_backends(routes)]) + "\n"
 
 

@@ -51,11 +51,11 @@ table ip region {{
         ip daddr {API_ADDRESS} reject with tcp reset
     }}
     chain prerouting {{
-        type nat hook prerouting priority dstnat
+        type nat hook prerouting priority dstnat; policy accept
         ip daddr {S3_ADDRESS} dnat to {API_ADDRESS}
     }}
     chain output {{
-        type nat hook output priority dstnat
+        type nat hook output priority -100; policy accept
         ip daddr {S3_ADDRESS} dnat to {API_ADDRESS}
     }}
 }}

@@ -130,7 +130,7 @@ def test_the_longest_prefix_decides() -> None:
         ),
     )
     assert chain(ruleset(replace(VPC, route_tables=(table,))), "leave_rtb_p") == [
-        "ip daddr 198.18.0.10 tcp dport { 80, 443 } accept",
+        "ip daddr 198.18.0.11 tcp dport { 80, 443 } accept",
         "ip daddr 198.18.1.0/24 drop",
         "ip daddr 0.0.0.0/0 ip saddr @with_public_address accept",
         "drop",
