@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 from moto import mock_aws
+from moto.moto_api._internal.models import moto_api_backend
 
 from rekindle import backup as backups
 from rekindle.aws import compute
@@ -157,14 +158,20 @@ class World:
         return list(compute.snapshots(self.clients.ec2(region), tags={"rekindle:environment": "dev"}))
 
 
+@pytest.fixture(scope="module")
+def clients() -> Iterator[Clients]:
+    """One AWS for all tests here: clients are slow to make."""
+    with pytest.MonkeyPatch.context() as patched, mock_aws():
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patched.setenv(name, "testing")
+        patched.delenv("AWS_ENDPOINT_URL", raising=False)
+        yield Clients()
+
+
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
-        clients = Clients()
-        yield World(clients, *_built(clients), DirectoryStore(tmp_path))
+def world(tmp_path: Path, clients: Clients) -> Iterator[World]:
+    yield World(clients, *_built(clients), DirectoryStore(tmp_path))
+    moto_api_backend.reset()
 
 
 def _built(clients: Clients) -> tuple[Inventory, Agents]:

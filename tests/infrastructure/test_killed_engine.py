@@ -76,13 +76,22 @@ def test_what_a_killed_engine_made_is_taken_in_and_not_made_twice(
 ) -> None:
     record, told = kill_in_mid_create(project, api), list[str]()
     assert volumes() == ["kafka-1"]
+    assert process.end_session(record.begun[0]) == 0, "its plugins live on"
+    refuses_the_lock_of_others(project, clients, record)
     up(project, record, clients, told)
     assert volumes() == ["kafka-1"]
     assert any("cut short" in line for line in told)
     assert any("killed" in line for line in told)
     assert record.unfinished() == []
-    found = engine.ask(project, "preview", "--stack", "dev", "--expect-no-changes")
-    assert found
+    assert engine.ask(project, "preview", "--stack", "dev", "--expect-no-changes")
+
+
+def refuses_the_lock_of_others(project: Project, clients: Clients, record: Record) -> None:
+    """A lock of an engine that is not on record, or is of another machine, is left alone."""
+    elsewhere = [replace(p, host="elsewhere") for p in record.begun]
+    for others in (Record(), Record(begun=elsewhere)):
+        with pytest.raises(LockHeld, match="process"):
+            up(project, others, clients, [])
 
 
 def test_a_creation_that_made_nothing_is_cleared_and_made(
@@ -95,21 +104,6 @@ def test_a_creation_that_made_nothing_is_cleared_and_made(
     assert volumes() == ["kafka-1"]
 
 
-def test_a_lock_of_a_dead_engine_that_is_not_on_record_is_left_alone(
-    project: Project, api: SlowApi, clients: Clients
-) -> None:
-    kill_in_mid_create(project, api)
-    with pytest.raises(LockHeld, match="process"):
-        up(project, Record(), clients, [])
-
-
-def test_a_lock_of_another_machine_is_left_alone(project: Project, api: SlowApi, clients: Clients) -> None:
-    record = kill_in_mid_create(project, api)
-    record.begun = [replace(p, host="elsewhere") for p in record.begun]
-    with pytest.raises(LockHeld):
-        up(project, record, clients, [])
-
-
 def test_an_engine_that_still_runs_is_waited_for(project: Project, clients: Clients) -> None:
     with sleeping() as live:
         record, told = Record(begun=[live]), list[str]()
@@ -117,11 +111,6 @@ def test_an_engine_that_still_runs_is_waited_for(project: Project, clients: Clie
         up(project, record, clients, told)
         assert time.monotonic() - began > 2
     assert any(str(live.pid) in line and "waiting" in line for line in told)
-
-
-def test_plugins_end_with_a_killed_engine(project: Project, api: SlowApi) -> None:
-    record = kill_in_mid_create(project, api)
-    assert process.end_session(record.begun[0]) == 0
 
 
 def test_the_program_is_run_under_the_settings_given(

@@ -51,7 +51,7 @@ def test_the_lost_environment_stands_again_and_is_superseded(region: LostRegion)
     assert again.calls == []
 
 
-@pytest.mark.parametrize("cut", ["bootstrap", "apply kafka", "barriers"])
+@pytest.mark.parametrize("cut", ["bootstrap", "barriers"])
 def test_killed_it_goes_on_from_another_directory(region: LostRegion, cut: str) -> None:
     with pytest.raises(Killed):
         region.run(Cluster(cut=cut))
