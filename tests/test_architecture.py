@@ -14,7 +14,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "secrets": {"errors", "aws"},
     "plan": {"errors"},
     "progress": {"errors", "plan"},
-    "environment": {"errors", "parsing"},
+    "environment": {"errors", "parsing", "inventory"},
     "inventory": {"errors", "parsing"},
     "transport": {"errors", "inventory", "progress"},
     "aws": {"errors", "progress"},

@@ -25,8 +25,12 @@ class RekindleError(Exception):
         self.next_step = next_step
 
     def __str__(self) -> str:
-        located = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{located}\n{self.next_step}" if self.next_step else located
+        return f"{self.located()}\n{self.next_step}" if self.next_step else self.located()
+
+    def located(self, default: str = "") -> str:
+        """Where and what, on one line; `default` is the place of an error that names none."""
+        where = self.where or default
+        return f"{where}: {self.what}" if where else self.what
 
 
 class InputError(RekindleError):

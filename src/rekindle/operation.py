@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from rekindle import infrastructure
@@ -18,6 +19,8 @@ from rekindle.journal.secret_store import SecretStore
 from rekindle.journal.store import S3Store, Store
 from rekindle.progress import Progress
 from rekindle.secrets import Keyring, KmsEnvelope
+
+RETENTION = timedelta(days=90)  # no journal object can be removed before; longer than a fault goes unnoticed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +86,7 @@ def opened_on(
     envelope = KmsEnvelope(clients.kms(stores.region), stores.kms_key_arn)
     keyring = open_keyring(store, inventory.environment, envelope)
     with _locked(store, inventory.environment, keyring, reason, progress, changes, take_lock) as lock:
-        journal = Journal.open(store, inventory.environment, keyring, lock=lock)
+        journal = Journal.open(store, inventory.environment, keyring, lock=lock, retention=RETENTION)
         yield Operation(
             project=project,
             environment=inventory.environment,

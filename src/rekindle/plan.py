@@ -314,7 +314,7 @@ class _Run:
     def raise_failures(self) -> None:
         if not self.failures:
             return
-        failed = "\n".join(f"  {batch[0].target}: {error}" for batch, error in self.failures)
+        failed = "\n".join(f"  {error.located(batch[0].target)}" for batch, error in self.failures)
         left = sorted({s.target for s in self.waiting.values()})
         rest = f"\nnot started, because they need these: {', '.join(left)}" if left else ""
         raise Incomplete(

@@ -16,6 +16,7 @@ from rekindle.errors import InputError
 from rekindle.secrets import Secret
 
 NAME = "dcos/service-account"  # in the secret store
+UID = "rekindle"
 KEY_BITS = 2048  # what `dcos security org service-accounts keypair` makes
 
 
@@ -35,6 +36,7 @@ class ServiceAccount:
 
     private_key: Secret  # PEM, PKCS 8
     public_key: str  # PEM, SubjectPublicKeyInfo
+    uid: str = UID
 
 
 def service_account(secrets: Secrets) -> ServiceAccount:

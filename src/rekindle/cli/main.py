@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -180,6 +181,9 @@ def replay(
     override_serving: Annotated[
         bool, typer.Option("--override-serving", help="Go on though the old public name still answers.")
     ] = False,
+    failed_since: Annotated[
+        datetime | None, typer.Option("--failed-since", help="When the first probe failed, in UTC: RTO counts from it.")
+    ] = None,
     yes: Yes = False,
 ) -> None:
     """Rebuild a lost environment as another one, from its journal; killed, run it again: it goes on."""
@@ -189,7 +193,11 @@ def replay(
         journal=journal,
         folder=Path(f"replay-{environment}-to-{to}").absolute(),
         progress=Progress(err),
-        choices=replays.Choices(accept_loss=frozenset(accept_loss or ()), override_serving=override_serving),
+        choices=replays.Choices(
+            accept_loss=frozenset(accept_loss or ()),
+            override_serving=override_serving,
+            failed_since=failed_since and failed_since.replace(tzinfo=UTC),
+        ),
         variables=dict(os.environ),
         clients=Clients(),
     )

@@ -45,7 +45,8 @@ def hosts(operation: Operation) -> Transport:
     def first_key(host: Host) -> str | None:
         if host.instance_id is None or operation.inventory.region is None:
             return None
-        return compute.wait_for_host_key(operation.clients.ec2(operation.inventory.region), host.instance_id)
+        console = compute.console_output(operation.clients.ec2(operation.inventory.region), host.instance_id)
+        return compute.host_key(console)
 
     return Transport(
         operation.inventory,
@@ -59,7 +60,7 @@ def hosts(operation: Operation) -> Transport:
 def cluster(operation: Operation, transport: Transport) -> Iterator[dcos.Client]:
     """The cluster's APIs through a tunnel that ends on a master that can be reached."""
     account = bootstrap.service_account(operation.secrets)
-    credentials = dcos.Credentials("rekindle", account.private_key)
+    credentials = dcos.Credentials(account.uid, account.private_key)
     with (
         transport.tunnel(reachable_master(operation.inventory, transport), ADMIN_ROUTER_PORT) as port,
         dcos.connected(f"http://127.0.0.1:{port}", credentials) as client,

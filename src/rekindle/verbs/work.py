@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rekindle import bootstrap, plan, roles, services
 from rekindle.operation import Operation
-from rekindle.plan import Declared, Driver, Key, Plan
+from rekindle.plan import Declared, Driver, Key, Observed, Plan
 from rekindle.roles import DcosSettings
 from rekindle.transport import Transport
 from rekindle.verbs import reach
@@ -49,6 +49,7 @@ def on_hosts(operation: Operation, supplies: Supplies, transport: Transport) -> 
     )
     drivers = bootstrap.drivers(transport, rendered, operation.progress.tell)
     observed = bootstrap.observe(rendered.declared, drivers)
+    settle(operation, observed)
     planned = bootstrap.plan(
         operation.environment,
         rendered,
@@ -130,6 +131,12 @@ def carry_out(operation: Operation, work: Work) -> None:
     journal.checkpoint()
 
 
+def settle(operation: Operation, observed: Observed) -> None:
+    """Steps that a killed command left in flight are on record as they turned out."""
+    if operation.changes:
+        operation.journal.settle(observed.facts)
+
+
 def held_data(operation: Operation) -> frozenset[str]:
     """App ids of packages that this environment's journal says were installed: their volumes are not empty."""
     applied = operation.journal.fold().applied
@@ -165,6 +172,7 @@ def _planned(
 ) -> Plan:
     wanted = tuple(declared)
     observed = plan.observe(wanted, drivers)
+    settle(operation, observed)
     for error in observed.failures.values():
         raise error
     return Plan(
