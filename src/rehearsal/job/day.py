@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from rehearsal.region.handle import RegionHandle
 
 ENVIRONMENT, RECOVERY = "dev", "dev-dr"
 ORDERS = 10_000
+PORTS = (22, 80, 443, 2181, 5050, 5051, 8080, 8181)  # SSH, Admin Router, ZooKeeper, Mesos, Marathon, Exhibitor
 TAIL_SECONDS = 5.0  # of writing after the backup: what is lost with the region
 PATIENCE_SECONDS = 120.0
 MODELLED = {
@@ -91,12 +93,14 @@ class Day:
     def check_doors(self) -> None:
         """From the Internet the bastion's SSH answers, and no other host does."""
         with self.phase("isolation: what the Internet can reach"):
-            for host in self.inventories[0]["hosts"]:
-                for address in filter(None, (host["private_ip"], host.get("public_ip"))):
-                    for port in (22, 80, 443, 2181, 5050, 5051, 8080, 8181):
-                        wanted = host["role"] == "bastion" and address == host["public_ip"] and port == 22
-                        if _answers(address, port) != wanted:
-                            raise JobFailed(f"{host['name']} {address}:{port} should {'' if wanted else 'not '}answer")
+            doors = [
+                (host, address, port)
+                for host in self.inventories[0]["hosts"]
+                for address in filter(None, (host["private_ip"], host.get("public_ip")))
+                for port in PORTS
+            ]
+            with ThreadPoolExecutor(len(doors)) as pool:
+                list(pool.map(lambda door: _check_door(*door), doors))
 
     def bootstrap(self) -> None:
         """Bare hosts are a cluster; doing it again changes nothing."""
@@ -145,8 +149,12 @@ class Day:
                 "rekindle", "replay", ENVIRONMENT, "--to", RECOVERY, "--journal", journal, "--plan", where=empty
             )
         with self.phase("rekindle replay"):
+            failed = next(p.at for p in self.probes() if p.at > self.marks["disaster"] and not p.ok)
+            since = datetime.fromtimestamp(failed, UTC).strftime("%Y-%m-%dT%H:%M:%S")
             self.operator.run(
-                "rekindle", "replay", ENVIRONMENT, "--to", RECOVERY, "--journal", journal, "--yes", where=empty
+                *("rekindle", "replay", ENVIRONMENT, "--to", RECOVERY, "--journal", journal),
+                *("--failed-since", since, "--yes"),
+                where=empty,
             )
         self.inventories.append(self.inventory(RECOVERY))
 
@@ -211,9 +219,15 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
+def _check_door(host: dict[str, Any], address: str, port: int) -> None:
+    wanted = host["role"] == "bastion" and address == host["public_ip"] and port == 22
+    if _answers(address, port) != wanted:
+        raise JobFailed(f"{host['name']} {address}:{port} should {'' if wanted else 'not '}answer")
+
+
 def _answers(address: str, port: int) -> bool:
     try:
-        with socket.create_connection((address, port), timeout=0.3):
+        with socket.create_connection((address, port), timeout=1.0):
             return True
     except OSError:
         return False
