@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import moto.ec2.models.elastic_network_interfaces as interface_models
@@ -11,6 +11,7 @@ import moto.ec2.models.nat_gateways as nat_models
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.elastic_ip_addresses import ElasticAddress
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
+from moto.ec2.models.subnets import Subnet
 
 from rehearsal.network.routers import public_network
 from rehearsal.region import cloud
@@ -59,16 +60,22 @@ def _private_addresses() -> None:
     def of_subnet(original: Callable[..., str], cidr: str | None = None, ipv6: bool = False) -> str:
         return _private_address(cidr) if not ipv6 else original(cidr, ipv6)
 
+    @replaces(Subnet, "get_available_subnet_ip")
+    def of_instance(original: Callable[..., str], self: Any, instance: Any) -> str:
+        address = _private_address(self.cidr_block, given=self._subnet_ips)
+        self._subnet_ips[address] = instance
+        return address
+
     @replaces(nat_models, "random_private_ip")
     def of_nat_gateway(original: Callable[..., str]) -> str:
         return ""  # its interface takes one from its subnet
 
 
-def _private_address(cidr: str | None) -> str:
-    """The lowest free address of a subnet."""
+def _private_address(cidr: str | None, given: Collection[str] = ()) -> str:
+    """The lowest address of a subnet that neither an interface has nor was given."""
     network = ipaddress.IPv4Network(cidr or "10.0.0.0/8")
     used = {eni.private_ip_address for region in REGIONS for eni in cloud.ec2(region).enis.values()}
     for index in range(_RESERVED, network.num_addresses - 1):
-        if str(network[index]) not in used:
+        if str(network[index]) not in used and str(network[index]) not in given:
             return str(network[index])
     raise EC2ClientError("InsufficientFreeAddressesInSubnet", f"There are no free addresses in {cidr}.")
