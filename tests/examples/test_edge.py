@@ -57,7 +57,6 @@ def test_haproxy_takes_the_configuration(tmp_path: Path) -> None:
 def test_the_order_of_apps_does_not_matter() -> None:
     apps = [app(task()), app(task("10.0.2.12"), id="/other")]
     texts = {
-        configuration(routes(order, "external"), address="", port=80, health_port=9090)
-        for order in (apps, apps[::-1])
+        configuration(routes(order, "external"), address="", port=80, health_port=9090) for order in (apps, apps[::-1])
     }
     assert len(texts) == 1

@@ -1,6 +1,7 @@
 """A wrong file becomes a sentence that names file, key and nearest valid name."""
 
 import pytest
+from pydantic import Field
 
 from rekindle.errors import InputError
 from rekindle.parsing import Frozen, load, parse
@@ -13,7 +14,7 @@ class Pool(Frozen):
 
 class Settings(Frozen):
     cluster_name: str
-    pools: dict[str, Pool] = {}
+    pools: dict[str, Pool] = Field(default_factory=dict)
     masters: Pool | None = None
 
 
