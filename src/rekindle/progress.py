@@ -18,6 +18,10 @@ Tell: TypeAlias = Callable[[str], None]
 """Takes one line about what is being waited for; the newest line replaces the one before."""
 
 
+PLAIN_SECONDS = 5.0  # between two lines about the same waiting, where no line replaces another
+SHOWN_TARGETS = 4
+
+
 @dataclass(frozen=True)
 class Phase:
     """A named stretch of work and how long it took."""
@@ -34,7 +38,7 @@ class Progress:
     clock: Callable[[], float] = time.monotonic
     phases: list[Phase] = field(default_factory=list)
     _status: Status | None = None
-    _last: str = ""
+    _told: float = -PLAIN_SECONDS
     _running: dict[str, str] = field(default_factory=dict)
     _guard: Lock = field(default_factory=Lock)
 
@@ -53,21 +57,21 @@ class Progress:
         self._say("✓", f"{name} ({self.clock() - began:.1f} s)", style="green")
 
     def tell(self, line: str) -> None:
-        """What is being waited for now; said again only when it changes."""
+        """What is being waited for now: at once on a terminal, elsewhere a line now and then."""
         with self._guard:
-            if line == self._last:
-                return
-            self._last = line
             if self._status:
                 self._status.update(Text(line))
-            else:
+            elif self.clock() - self._told >= PLAIN_SECONDS:
+                self._told = self.clock()
                 self.console.print(Text(f"  {line}"), soft_wrap=True)
 
     def started(self, steps: Sequence[Step]) -> None:
         """A batch of one target began."""
         with self._guard:
             self._running[steps[0].target] = _describe(steps)
-        self.tell("; ".join(f"{target}: {what}" for target, what in sorted(self._running.items())[:6]))
+            if self._status:
+                shown = sorted(self._running.items())[:SHOWN_TARGETS]
+                self._status.update(Text("; ".join(f"{target}: {what}" for target, what in shown)))
 
     def finished(self, steps: Sequence[Step], error: RekindleError | None) -> None:
         """A batch of one target ended."""
