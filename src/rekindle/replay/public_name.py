@@ -4,6 +4,7 @@ import http.client
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from rekindle.aws import objects
@@ -42,10 +43,18 @@ class PublicName:
         return answer
 
     def ask(self) -> Answer:
-        """One request."""
-        connection = http.client.HTTPConnection(self.name, self.port, timeout=PROBE_SECONDS)
+        """One request to each address of the name at once: silence of many takes no longer than of one."""
+        found = sorted(addresses(self.name))
+        if not found:
+            return Answer(is_serving=False, said="no answer: the name leads to no address")
+        with ThreadPoolExecutor(len(found)) as pool:
+            answers = list(pool.map(self._ask_at, found))
+        return next((answer for answer in answers if answer.is_serving), answers[0])
+
+    def _ask_at(self, address: str) -> Answer:
+        connection = http.client.HTTPConnection(address, self.port, timeout=PROBE_SECONDS)
         try:
-            connection.request("GET", "/")
+            connection.request("GET", "/", headers={"Host": self.name})
             status = connection.getresponse().status
         except (OSError, http.client.HTTPException) as error:
             return Answer(is_serving=False, said=f"no answer: {error or type(error).__name__}")
