@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rehearsal import artifacts, installer, toolchain
+from rehearsal.region import preconditions
 from rehearsal.region.errors import RegionError
 from rehearsal.region.handle import RegionHandle
 from rehearsal.region.stage import REGIONS
@@ -110,6 +111,7 @@ def job(
     report: Annotated[Path, typer.Option(help="The folder of the report.")] = Path("rehearsal-report"),
 ) -> None:
     """The main job: build, bootstrap, deploy, use, back up, lose the region, replay, report."""
+    preconditions.require()
     downloads = toolchain.cache() / "downloads"
     _progress("Building what the Internet offers: the DC/OS installer, Kafka, the example services")
     artifacts.build(downloads)

@@ -1,6 +1,7 @@
 """An operator on the region's Internet: a folder with the declared data, a key, credentials, and a terminal.
 
-Runs inside the Internet's namespace, so everything here reaches what an operator would reach, and no more.
+Runs inside the Internet's namespace (or with a prefix that leads there), so everything here reaches what an
+operator would reach, and no more.
 """
 
 import os
@@ -39,6 +40,7 @@ class Operator:
     checkout: Path  # of this project
     downloads: Path  # what the Internet offers
     home: Path
+    prefix: Sequence[str] = ()  # of every command, where this process is not on the Internet itself
     environ: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,7 +82,7 @@ class Operator:
     def attempt(self, *argv: str, where: Path | None = None, stdin: str = "", quiet: bool = False) -> tuple[int, str]:
         """Exit code, and the output when quiet."""
         done = subprocess.run(
-            argv,
+            [*self.prefix, *argv],
             cwd=where or self.folder,
             env=self.environ,
             input=stdin,
@@ -93,7 +95,7 @@ class Operator:
 
     def start(self, *argv: str, **variables: str) -> "subprocess.Popen[bytes]":
         """A command in the background, to be ended by the caller."""
-        return subprocess.Popen(argv, env=self.environ | variables)
+        return subprocess.Popen([*self.prefix, *argv], env=self.environ | variables)
 
     def client(self, service: str, region: str = RECOVERY_REGION) -> Any:
         """A boto3 client with the operator's credentials."""

@@ -90,13 +90,18 @@ def _try_once(client: httpx.Client, url: str, batch: list[str], out: Any) -> boo
     orders = [{"id": order, "item": "book", "quantity": 1} for order in batch]
     try:
         answer = client.post(f"{url}/orders", json=orders)
-    except httpx.HTTPError:
-        return False
+    except httpx.HTTPError as error:
+        return _refused(batch, f"{type(error).__name__}: {error}")
     if answer.status_code != httpx.codes.CREATED:
-        return False
+        return _refused(batch, f"{answer.status_code}: {answer.text[:200]}")
     now = time.time()
     out.write("".join(json.dumps({"id": order, "at": now}) + "\n" for order in batch))
     return True
+
+
+def _refused(batch: list[str], why: str) -> bool:
+    print(f"{time.time():.2f} {batch[0]}: {why}", file=sys.stderr, flush=True)
+    return False
 
 
 def _answers(url: str) -> bool:

@@ -18,6 +18,14 @@ _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def processes(name: str) -> list[int]:
+    """Those whose network this is, this one left out."""
+    if name not in existing():
+        return []
+    listed = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False)
+    return [int(pid) for pid in listed.stdout.split() if int(pid) != os.getpid()]
+
+
 def existing() -> set[str]:
     """Names of the namespaces that this machine has."""
     directory = Path("/run/netns")

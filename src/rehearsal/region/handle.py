@@ -110,6 +110,7 @@ class RegionHandle:
 
     def down(self) -> None:
         """Nothing of the region is left, however it ended; repeatable."""
+        self._end_operators()
         self._stop_daemon()
         machine.clean_up(self.stage)
         VolumeStore(self.stage.data_directory).close()
@@ -122,6 +123,16 @@ class RegionHandle:
         kernel_settings.restore_limits(self.stage)
         shutil.rmtree(self.stage.data_directory, ignore_errors=True)
         shutil.rmtree(self.stage.run_directory, ignore_errors=True)
+
+    def _end_operators(self) -> None:
+        """Commands that still run on the region's Internet would be left without a network, waiting for ever."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for pid in namespaces.processes(self.stage.internet_namespace):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            deadline = time.monotonic() + _STOP_SECONDS
+            while namespaces.processes(self.stage.internet_namespace) and time.monotonic() < deadline:
+                time.sleep(0.05)
 
     def _stop_daemon(self) -> None:
         pid = self.pid
