@@ -96,7 +96,7 @@ def plan_(
             out.print_json(left.plan.to_json())
         else:
             show.plan(out, left.plan)
-            out.print(f"Written to {target}. Carry it out: rekindle apply {environment} {target}")
+            out.print(f"Written to {target}. Carry it out: rekindle apply {environment} {target}", soft_wrap=True)
     if left.plan.steps:
         raise Pending
 

@@ -137,8 +137,14 @@ def status(console: Console, found: dict[str, Any], *, as_json: bool) -> None:
         return
     for key, value in found.items():
         if value not in (None, [], False):
-            shown = value if isinstance(value, str | int) else json.dumps(value)
-            console.print(Text(f"{key.replace('_', ' '):18} {shown}"), soft_wrap=True)
+            console.print(Text(f"{key.replace('_', ' '):18} {_told(value)}"), soft_wrap=True)
+
+
+def _told(value: Any) -> str:
+    """A value on one line: of a mapping, what is short enough to read."""
+    if isinstance(value, dict):
+        return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in value.items() if isinstance(v, str | int | float))
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _lines(console: Console, title: str, lines: Sequence[str], style: str) -> None:

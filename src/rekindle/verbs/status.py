@@ -1,6 +1,5 @@
 """What an environment is, as its journal says."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,7 +26,7 @@ def of(operation: Operation) -> dict[str, Any]:
         "failed_steps": sorted(f"{subject} on {target}" for target, subject in folded.failed),
         "superseded_by": folded.superseded and folded.superseded.environment,
         "unprotected": inventory.stores is not None and inventory.stores.region == inventory.region,
-        "replayed": asdict(report) if report else None,
+        "replayed": report.document() if report else None,
     }
 
 

@@ -48,6 +48,12 @@ def of_release(operation: Operation, release: Release) -> Supplies:
     return _supplies(operation, release, settings, found)
 
 
+def loaded(operation: Operation) -> tuple[Package, ...]:
+    """The packages in the project's folder; nothing is fetched."""
+    settings = environment.load(operation.project, operation.environment)
+    return packages.load(operation.project / "packages", operation.environment, settings.values)
+
+
 def _supplies(operation: Operation, release: Release, settings: Environment, found: tuple[Package, ...]) -> Supplies:
     return Supplies(
         release=release,
