@@ -39,7 +39,7 @@ def volume(ec2: Any, name: str) -> str:
 
 
 def instance(ec2: Any) -> str:
-    image = ec2.describe_images()["Images"][0]["ImageId"]
+    image = ec2.register_image(Name="debian", RootDeviceName="/dev/xvda")["ImageId"]
     return str(ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"])
 
 

@@ -30,7 +30,6 @@ from rekindle.transport import Result
 KEYRING = Keyring(b"k" * 32)
 HOME, AWAY = "us-east-1", "us-west-2"
 NAMES = ("kafka-1", "kafka-2", "kafka-3")
-IMAGE = "ami-12c6146b"  # one that moto knows
 T = TypeVar("T")
 
 
@@ -177,10 +176,11 @@ def world(tmp_path: Path, clients: Clients) -> Iterator[World]:
 def _built(clients: Clients) -> tuple[Inventory, Agents]:
     ec2 = clients.ec2(HOME)
     hosts, volumes = [], []
+    image = ec2.register_image(Name="debian", RootDeviceName="/dev/xvda")["ImageId"]
     for number, name in enumerate(NAMES, 1):
         az = f"{HOME}{'abc'[number - 1]}"
         placed = {"AvailabilityZone": az}
-        made = ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1, Placement=placed)["Instances"][0]
+        made = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, Placement=placed)["Instances"][0]
         volume = ec2.create_volume(AvailabilityZone=az, Size=4)["VolumeId"]
         ec2.attach_volume(VolumeId=volume, InstanceId=made["InstanceId"], Device="/dev/xvdf")
         hosts.append(

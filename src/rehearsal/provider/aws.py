@@ -98,7 +98,9 @@ class Clients:
     def of(self, region: str) -> Aws:
         """The clients of a region."""
         with self._lock:
-            return self._regions.setdefault(region, Aws(region, self._cancelled))
+            if region not in self._regions:
+                self._regions[region] = Aws(region, self._cancelled)
+            return self._regions[region]
 
 
 def code_of(error: ClientError) -> str:
