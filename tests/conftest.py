@@ -2,5 +2,20 @@
 
 import os
 
+import pytest
+from hypothesis import settings
+
 # moto lists hundreds of images otherwise, in each answer that tells of one.
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+
+# How long one example takes says how busy the machine is, not whether the property holds.
+settings.register_profile("rekindle", deadline=None)
+settings.load_profile("rekindle")
+
+REAL = {"sshd", "cluster"}  # fixtures that start a real sshd, or ZooKeeper and the cluster's own servers
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if REAL & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.integration)

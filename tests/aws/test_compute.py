@@ -15,13 +15,20 @@ REGION, ELSEWHERE = "us-east-1", "us-west-2"
 TAGS = {"rekindle:environment": "dev"}
 
 
-@pytest.fixture
-def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clients]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
+@pytest.fixture(scope="module")
+def made_once() -> Iterator[Clients]:
+    """Clients are slow to make."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patched.setenv(name, "testing")
+        patched.delenv("AWS_ENDPOINT_URL", raising=False)
         yield Clients()
+
+
+@pytest.fixture
+def clients(made_once: Clients) -> Iterator[Clients]:
+    with mock_aws():  # a new account
+        yield made_once
 
 
 @pytest.fixture

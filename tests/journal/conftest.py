@@ -10,14 +10,21 @@ from moto import mock_aws
 from rekindle.aws.clients import Clients
 
 
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clients]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    with mock_aws():
+@pytest.fixture(scope="session")
+def clients() -> Iterator[Clients]:
+    """One set for all tests here: clients are slow to make."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patched.setenv(name, "testing")
+        for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
+            patched.delenv(name, raising=False)
         yield Clients()
+
+
+@pytest.fixture
+def aws(clients: Clients) -> Iterator[Clients]:
+    with mock_aws():  # a new account
+        yield clients
 
 
 @pytest.fixture(params=["directory", "s3"])
