@@ -68,7 +68,9 @@ def _sentence(model: type[BaseModel], item: Mapping[str, Any]) -> str:
         return f"{key} is not a known key; {nearest(str(location[-1]), _fields_at(model, location[:-1]))}"
     if item["type"] == "missing":
         return f"{key} is missing"
-    return f"{key}: {str(item['msg']).removeprefix('Value error, ')}"
+    said = str(item["msg"]).removeprefix("Value error, ")
+    is_whole = item["type"] == "value_error" and not location  # a check across keys, which names them itself
+    return said if is_whole else f"{key}: {said}"
 
 
 def _fields_at(model: Any, location: tuple[Any, ...]) -> list[str]:

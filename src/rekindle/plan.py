@@ -248,13 +248,19 @@ def check_fresh(planned: Plan, now: Plan) -> None:
     """StalePlan unless planning again gives the same steps from the same release."""
     if planned.release != now.release:
         raise StalePlan(
-            "what is declared changed since the plan was made", next_step="Plan again and read the new plan."
+            "what is declared changed since the plan was made; nothing was done",
+            where=planned.environment,
+            next_step=f"Plan again and read the new plan: rekindle plan {planned.environment}",
         )
     was, found = ({s.key: (s.before, s.after) for s in p.steps} for p in (planned, now))
     changed = sorted({key for key in was.keys() | found.keys() if was.get(key) != found.get(key)})
     if changed:
         names = ", ".join(f"{subject} on {target}" for target, subject in changed[:5])
-        raise StalePlan(f"changed since the plan was made: {names}", next_step="Plan again and read the new plan.")
+        raise StalePlan(
+            f"changed since the plan was made: {names}; nothing was done",
+            where=planned.environment,
+            next_step=f"Plan again and read the new plan: rekindle plan {planned.environment}",
+        )
 
 
 @dataclass

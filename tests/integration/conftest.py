@@ -6,6 +6,7 @@ import fcntl
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +19,37 @@ from rehearsal.region.handle import RegionHandle
 from rehearsal.region.stage import IMAGE_IDS, Stage
 
 _NAME = os.environ.get("REHEARSAL_NAME") or "rktest"
-_LOCK = Path(f"/run/lock/rekindle-rehearsal-{_NAME}.lock")
 
 
-@pytest.fixture(scope="session")
-def region() -> Iterator[RegionHandle]:
-    """A region of the tests' own; a second session on this machine waits for its turn."""
+@contextmanager
+def _standing(name: str) -> Iterator[RegionHandle]:
+    """A region of this name, clean; a second session on this machine waits for its turn."""
     missing = preconditions.missing()
     if missing:
         pytest.fail("\n".join(missing))
-    with _LOCK.open("w") as lock:
+    with Path(f"/run/lock/rekindle-rehearsal-{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        handle = RegionHandle(Stage(name=_NAME))
+        handle = RegionHandle(Stage(name=name))
         handle.down()
         handle.up()
         try:
             yield handle
         finally:
             handle.down()
+
+
+@pytest.fixture(scope="session")
+def region() -> Iterator[RegionHandle]:
+    """A region of the tests' own, shared by all."""
+    with _standing(_NAME) as handle:
+        yield handle
+
+
+@pytest.fixture(scope="module")
+def own_region() -> Iterator[RegionHandle]:
+    """A region for one module alone, which may lose it."""
+    with _standing(f"{_NAME[:5]}own") as handle:
+        yield handle
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def test_the_projects_own_packages_pass_the_static_check(root: Path, inventory: 
             '"instance"',
             "instance is not a field of an app; did you mean instances",
         ),
-        ("orders/app.json.j2", "values.mem", "values.memory", "has no attribute 'memory'"),
+        ("orders/app.json.j2", "values.mem", "values.memory", "memory is used in the template"),
         ("orders/app.json.j2", '"env": {', '"env": {,', "does not render to JSON"),
         ("orders/app.json.j2", "{{ values.cpus }}", "{{ values.cpus }", "line "),
         ("kafka/options.json.j2", '"heap"', '"heep"', "kafka.heep is not a known option; did you mean heap"),

@@ -152,7 +152,11 @@ def lost_region(folder: Path, monkeypatch: Any) -> LostRegion:
     clients = Clients()
     key_arn = clients.kms(AWAY).create_key()["KeyMetadata"]["Arn"]
     for bucket in BUCKETS:
-        clients.s3(AWAY).create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": AWAY})
+        clients.s3(AWAY).create_bucket(
+            Bucket=bucket,
+            CreateBucketConfiguration={"LocationConstraint": AWAY},
+            ObjectLockEnabledForBucket=bucket == "journal",  # as the foundation makes it
+        )
     region = LostRegion(folder, clients, key_arn)
     project = _project(folder / "project", key_arn)
     (folder / "state").mkdir()

@@ -23,6 +23,11 @@ def open_keyring(store: Store, environment: str, envelope: Envelope) -> Keyring:
         return Keyring(envelope.unwrap(environment, _wrapped(store, key)))
 
 
+def known_environments(store: Store) -> frozenset[str]:
+    """Names of the environments that the store has a key of."""
+    return frozenset(key.removeprefix("keys/").removesuffix(".json") for key in store.list("keys/"))
+
+
 def _wrapped(store: Store, key: str) -> Mapping[str, str]:
     try:
         document: Mapping[str, str] = json.loads(store.get(key))

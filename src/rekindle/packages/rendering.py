@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import Environment, StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError
 
 from rekindle.dcos.app_definition import FIELDS
 from rekindle.errors import InputError
@@ -18,6 +18,9 @@ from rekindle.parsing import nearest
 OWNER_LABEL = "REKINDLE_OWNER"
 OWNER_OPTION = "service.owner"  # how a Universe package is told its owner, if its schema knows it
 PUBLIC_ROLE = "slave_public"
+VALUES_ARE_IN = (
+    "Values are in the package's values.yaml, in values/<environment>.yaml and in the environment's settings."
+)
 
 
 @dataclass(frozen=True)
@@ -160,8 +163,17 @@ def _text(template: str, context: Mapping[str, Any], where: str) -> str:
         return jinja.from_string(template).render(**context)
     except TemplateSyntaxError as error:
         raise InputError(f"line {error.lineno}: {error.message}", where=where) from error
+    except UndefinedError as error:
+        raise InputError(_undefined(str(error.message), context), where=where, next_step=VALUES_ARE_IN) from error
     except TemplateError as error:
         raise InputError(str(error.message), where=where) from error
+
+
+def _undefined(said: str, context: Mapping[str, Any]) -> str:
+    """What Jinja says of an unknown name, and the nearest one that there is."""
+    name = said.split("'")[-2] if "'" in said else said
+    known = {*context, *context.get("values", {})}
+    return f"{name} is used in the template, and nothing defines it; {nearest(name, known)}"
 
 
 def _checked_app(app: dict[str, Any], app_id: str, where: str) -> dict[str, Any]:

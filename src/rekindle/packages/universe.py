@@ -79,7 +79,9 @@ class Universe:
         problems = [_problem(error) for error in Draft4Validator(self.config).iter_errors(self.resolved(options))]
         if problems:
             raise InputError(
-                f"the options do not fit the schema of {self.name} {self.version}: {'; '.join(problems)}", where=where
+                f"the options do not fit the schema of {self.name} {self.version}: {'; '.join(problems)}",
+                where=where,
+                next_step="Correct the template or the values it is rendered with; nothing was sent.",
             )
 
     def app(self, options: Options, app_id: str) -> dict[str, Any]:

@@ -15,12 +15,13 @@ from rekindle.errors import CommandFailed, InputError, RekindleError
 from rekindle.infrastructure import Project
 from rekindle.inventory import Inventory
 from rekindle.journal.journal import Journal
-from rekindle.journal.keys import open_keyring
+from rekindle.journal.keys import known_environments, open_keyring
 from rekindle.journal.lock import Holder, Lock
 from rekindle.journal.release import Release, Releases
 from rekindle.journal.secret_store import SecretStore
 from rekindle.journal.store import Store
 from rekindle.operation import Operation, opened_on
+from rekindle.parsing import nearest
 from rekindle.progress import Progress
 from rekindle.replay.ledger import Ledger
 from rekindle.replay.location import located
@@ -56,7 +57,7 @@ class Lost:
     store: Store
     keyring: Keyring
     journal: Journal
-    release: Release | None
+    release: Release
     region: str | None  # None: the release does not say
 
     @property
@@ -68,19 +69,25 @@ class Lost:
 def lost(request: Request, *, changes: bool) -> Iterator[Lost]:
     """The lost environment's journal, verified, and its release, unpacked; with its lock if it `changes` something."""
     place = located(request.journal, request.clients, request.variables)
+    _require_known(request, place.store)
     keyring = open_keyring(place.store, request.environment, place.envelope)
     with _lock(request, place.store, keyring, changes) as lock:
         journal = Journal.open(place.store, request.environment, keyring, lock=lock)
         digest = request.choices.release or journal.fold().release
-        release = Releases(place.store).load(digest) if digest else None
-        if release:
-            _unpack(release, request.folder)
+        if digest is None:
+            raise InputError(
+                "its journal has no release, so there is nothing to rebuild",
+                where=request.environment,
+                next_step="Was `rekindle apply` ever run on it, and is this its journal?",
+            )
+        release = Releases(place.store).load(digest)
+        _unpack(release, request.folder)
         yield Lost(
             store=place.store,
             keyring=keyring,
             journal=journal,
             release=release,
-            region=_region(request) if release else None,
+            region=_region(request),
         )
 
 
@@ -112,15 +119,27 @@ def evidence(request: Request, gone: Lost, operation: Operation | None) -> Evide
         recovery=request.recovery,
         folded=gone.journal.fold(),
         ledger=Ledger.read(operation.journal) if operation else None,
-        release=gone.release.digest if gone.release else None,
-        artifacts=gone.release.artifacts if gone.release else (),
+        release=gone.release.digest,
+        artifacts=gone.release.artifacts,
         inventory=inventory,
-        wanted_volumes=_volumes(request) if gone.release else {},
+        wanted_volumes=_volumes(request),
         clients=request.clients,
         probe_name=PublicName(name).probe if name else _no_name,
         probe_region=partial(region_answers, gone.region),
         now=request.now,
     )
+
+
+def _require_known(request: Request, store: Store) -> None:
+    """InputError unless this is the place of the environment's journal."""
+    known = known_environments(store)
+    if request.environment not in known:
+        hint = f"; {nearest(request.environment, known)}" if known else ""
+        raise InputError(
+            f"holds no journal of {request.environment}{hint}",
+            where=request.journal,
+            next_step="Correct the environment's name, or the place of its journal.",
+        )
 
 
 def _unpack(release: Release, folder: Path) -> None:

@@ -126,9 +126,8 @@ class Work:
 
     def build(self) -> dict[str, JsonValue]:
         """Hosts, and volumes from snapshots, by the program of the release."""
-        if self.gone.release:
-            Releases(self.operation.store).save(self.gone.release)
-            self.operation.journal.append(self.gone.release.entry("replay"))
+        Releases(self.operation.store).save(self.gone.release)
+        self.operation.journal.append(self.gone.release.entry("replay"))
         infrastructure.up(
             Project(directory=self.request.folder),
             self.planned.recovery,

@@ -9,8 +9,8 @@ from rekindle.operation import Operation
 from rekindle.plan import Declared, Driver, Key, Observed, Plan
 from rekindle.roles import DcosSettings
 from rekindle.transport import Transport
-from rekindle.verbs import reach, supplies
-from rekindle.verbs.supplies import Supplies
+from rekindle.verbs import reach
+from rekindle.verbs.supplies import Supplies, loaded
 
 SERVICE_KINDS = frozenset({"app", "package", "repository", "secret_file"})  # gates are no lasting state
 
@@ -107,7 +107,7 @@ def drifted(operation: Operation) -> Plan:
         if subject.partition(":")[0] in SERVICE_KINDS
     ]
     with reach.hosts(operation) as transport, reach.cluster(operation, transport) as client:
-        drivers = services.drivers(client, transport, operation.keyring, declared, supplies.loaded(operation))
+        drivers = services.drivers(client, transport, operation.keyring, declared, loaded(operation))
         observed = plan.observe(declared, drivers)
     for error in observed.failures.values():
         raise error
