@@ -12,10 +12,11 @@ os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 settings.register_profile("rekindle", deadline=None)
 settings.load_profile("rekindle")
 
-REAL = {"sshd", "cluster"}  # fixtures that start a real sshd, or ZooKeeper and the cluster's own servers
+# By folder, the fixture that starts a real sshd, or ZooKeeper and the cluster's own servers.
+REAL = {"transport": "sshd", "cluster": "cluster"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if REAL & set(getattr(item, "fixturenames", ())):
+        if REAL.get(item.path.parent.name) in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.integration)
