@@ -29,6 +29,13 @@ JAVA_MODULES = (
     "jdk.crypto.ec",
     "jdk.unsupported",
 )
+AGENT_PYTHON = (  # what runs the tasks, whatever Python builds their archives
+    "--implementation", "cp",
+    "--python-version", "3.11",
+    "--platform", "manylinux_2_28_x86_64",
+    "--platform", "manylinux_2_17_x86_64",
+    "--platform", "manylinux2014_x86_64",
+)  # fmt: skip
 OUTPUT_LINES = 20
 
 
@@ -137,7 +144,7 @@ def _make_orders(tree: Path) -> None:
     project = SOURCE / "examples" / "orders"
     requirements = str(project / "requirements.txt")
     pip = (sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-compile", "--only-binary", ":all:")
-    _run(*pip, "--target", str(tree / "orders"), "-r", requirements)
+    _run(*pip, *AGENT_PYTHON, "--target", str(tree / "orders"), "-r", requirements)
     _copy_module(project / "orders", tree / "orders" / "orders")
 
 
@@ -152,6 +159,6 @@ def _copy_module(source: Path, target: Path) -> None:
 ARTIFACTS = (
     Artifact(name="kafka.tgz", inputs=(SOURCE / "tools" / "kafka",), make=_make_kafka),
     Artifact(name="jre.tgz", inputs=(Path(__file__).resolve(),), make=_make_jre, tool=("jlink", "--version")),
-    Artifact(name="orders.tgz", inputs=(SOURCE / "examples" / "orders",), make=_make_orders),
+    Artifact(name="orders.tgz", inputs=(SOURCE / "examples" / "orders", Path(__file__).resolve()), make=_make_orders),
     Artifact(name="edge.tgz", inputs=(SOURCE / "examples" / "edge",), make=_make_edge),
 )

@@ -1,157 +1,169 @@
 """The book of orders: a Kafka topic, written with acks=all and read back from its beginning."""
 
-import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import KafkaAdminClient, NewTopic
-from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
-from orders.model import NotReady, Order, Receipt
+from orders.model import NotReady, Order, Receipt, Record
+from orders.writer import CLIENT, Setting, Writer
 
-ACK_SECONDS = 10.0
+ANSWER_SECONDS = 5.0
 READ_SECONDS = 30.0
 RETRY_SECONDS = 0.5
+CONSUMER: dict[str, Setting] = {
+    "group.id": "orders-readers",  # the client wants one; no offsets are kept under it
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "enable.partition.eof": True,
+    "auto.offset.reset": "earliest",
+    "fetch.wait.max.ms": 100,
+    "queued.min.messages": 5000,
+    "queued.max.messages.kbytes": 4096,
+}
 
 
 class Book:
-    """Writes and reads orders; `ready` once the topic has a leader for every partition."""
+    """Writes and reads orders; `ready` once every partition has a leader and a producer may write."""
 
     def __init__(self, brokers: Sequence[str], topic: str, *, partitions: int, replication: int) -> None:
         self._brokers = list(brokers)
         self._topic = topic
         self._partitions = partitions
         self._replication = replication
-        self._producer: KafkaProducer | None = None
-        self._producer_lock = threading.Lock()
-        self._was_open = False
-        self._ends_lock = threading.Lock()
-        self._ends_consumer: KafkaConsumer | None = None
+        self._admin = AdminClient(self._client())
+        self._writer: Writer | None = None
+        self._lock = threading.Lock()
+        self._is_renewing = False
+        self._is_closed = False
 
     @property
     def ready(self) -> bool:
         """Kafka was reached; that it is not at present is no reason to be restarted."""
-        return self._was_open
+        return self._writer is not None
 
     def open(self) -> None:
-        """Waits for Kafka, makes the topic if it is new, and keeps a producer; returns when it has one."""
-        while self._producer is None:
+        """Waits for Kafka, makes the topic if it is new, and keeps a writer; returns when it has one."""
+        while not self._is_closed:
             try:
                 self._make_topic()
-                self._producer = self._open_producer()
-                self._was_open = True
-            except (KafkaError, AssertionError, OSError) as error:
+                self._writer = self._open_writer()
+                return
+            except (KafkaException, NotReady) as error:
                 print(f"waiting for Kafka: {error!r}", flush=True)
                 time.sleep(RETRY_SECONDS)
 
     def write(self, orders: Sequence[Order]) -> list[Receipt]:
         """Receipts of all orders once every in-sync replica has them; NotReady if one has none."""
-        producer = self._producer
-        if producer is None:
-            raise NotReady("Kafka is not reached at present")
+        writer = self._writer
+        if writer is None:
+            raise NotReady("Kafka was not reached yet")
         try:
-            futures = [producer.send(self._topic, key=o["id"].encode(), value=_encoded(o)) for o in orders]
-            until = time.monotonic() + ACK_SECONDS
-            kept = [future.get(timeout=max(0.01, until - time.monotonic())) for future in futures]
-        except KafkaError as error:
-            self._replace(producer)
-            raise NotReady(f"not acknowledged: {error!r}") from error
-        return [Receipt(o["id"], at.partition, at.offset) for o, at in zip(orders, kept, strict=True)]
+            return writer.write(orders)
+        finally:
+            if writer.is_broken:
+                self._renew(writer)
 
     def ends(self) -> dict[int, int]:
         """The offset after the last one that every in-sync replica has, by partition."""
-        with self._ends_lock:
-            try:
-                if self._ends_consumer is None:
-                    self._ends_consumer = self._open_consumer()
-                found = self._ends_consumer.end_offsets(self._all_partitions())
-            except (KafkaError, AssertionError) as error:
-                raise NotReady(f"no offsets: {error!r}") from error
-        return {partition.partition: offset for partition, offset in found.items()}
+        asked = {TopicPartition(self._topic, number): OffsetSpec.latest() for number in range(self._partitions)}
+        try:
+            found = self._admin.list_offsets(asked, request_timeout=ANSWER_SECONDS)
+            return {at.partition: answer.result(ANSWER_SECONDS + 1).offset for at, answer in found.items()}
+        except (KafkaException, TimeoutError) as error:
+            raise NotReady(f"no offsets: {error!r}") from error
 
-    def read(self) -> Iterator[ConsumerRecord]:
+    def read(self) -> Iterator[Record]:
         """A record for every order kept when the reading began; its value is the order as JSON."""
         ends = self.ends()
-        consumer = self._open_consumer()
+        consumer = Consumer({**self._client(), **CONSUMER})
         try:
-            yield from _until(consumer, self._topic, ends)
+            consumer.assign([TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in ends])
+            yield from _until(consumer, ends)
         finally:
             consumer.close()
 
     def close(self) -> None:
         """Sends what waits, then lets go."""
-        if self._producer is not None:
-            self._producer.close(timeout=ACK_SECONDS)
+        self._is_closed = True
+        if self._writer is not None:
+            self._writer.close()
 
-    def _replace(self, broken: KafkaProducer) -> None:
-        """Another producer in its place: one that gave a batch up has a hole in its sequence numbers."""
-        with self._producer_lock:
-            if self._producer is not broken:
+    def _renew(self, broken: Writer) -> None:
+        """Another writer in its place, in the background; until there is one the broken one may still recover."""
+        with self._lock:
+            if self._is_renewing or self._writer is not broken:
                 return
-            self._producer = None
-        threading.Thread(target=broken.close, kwargs={"timeout": 0}, daemon=True).start()
-        threading.Thread(target=self.open, daemon=True).start()
+            self._is_renewing = True
+        threading.Thread(target=self._replace, args=(broken,), daemon=True).start()
 
-    def _all_partitions(self) -> list[TopicPartition]:
-        return [TopicPartition(self._topic, number) for number in range(self._partitions)]
+    def _replace(self, broken: Writer) -> None:
+        try:
+            self.open()
+        finally:
+            self._is_renewing = False
+        broken.close()
+
+    def _client(self) -> dict[str, Setting]:
+        return {**CLIENT, "bootstrap.servers": ",".join(self._brokers)}
 
     def _make_topic(self) -> None:
-        admin = KafkaAdminClient(bootstrap_servers=self._brokers)
+        """The topic with a leader for every partition, made if it is new; NotReady or KafkaException otherwise."""
+        known = self._admin.list_topics(timeout=ANSWER_SECONDS).topics
+        if self._topic not in known:
+            wanted = NewTopic(self._topic, num_partitions=self._partitions, replication_factor=self._replication)
+            self._create(wanted)
+            known = self._admin.list_topics(timeout=ANSWER_SECONDS).topics
+        partitions = known[self._topic].partitions if self._topic in known else {}
+        led = [number for number, partition in partitions.items() if partition.leader >= 0]
+        if len(led) != self._partitions:
+            raise NotReady(f"{len(led)} of {self._partitions} partitions of {self._topic} have a leader")
+
+    def _create(self, topic: NewTopic) -> None:
+        answers = self._admin.create_topics([topic], operation_timeout=ANSWER_SECONDS, request_timeout=ANSWER_SECONDS)
         try:
-            if self._topic not in admin.list_topics():
-                admin.create_topics([NewTopic(self._topic, self._partitions, self._replication)])
-        except TopicAlreadyExistsError:
-            pass
-        finally:
-            admin.close()
+            answers[topic.topic].result(2 * ANSWER_SECONDS)
+        except TimeoutError as error:
+            raise NotReady("Kafka did not say whether it made the topic") from error
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
 
-    def _open_producer(self) -> KafkaProducer:
-        producer = KafkaProducer(
-            bootstrap_servers=self._brokers,
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=2,
-            batch_size=65536,
-            max_block_ms=int(ACK_SECONDS * 1000),
-            delivery_timeout_ms=int(ACK_SECONDS * 1000),
-            request_timeout_ms=int(ACK_SECONDS * 500),
-            metadata_max_age_ms=5000,
-            reconnect_backoff_ms=50,
-            reconnect_backoff_max_ms=1000,
-        )
-        if len(producer.partitions_for(self._topic)) != self._partitions:
-            producer.close(timeout=0)
-            raise KafkaError(f"topic {self._topic} does not have {self._partitions} partitions")
-        return producer
-
-    def _open_consumer(self) -> KafkaConsumer:
-        return KafkaConsumer(
-            bootstrap_servers=self._brokers,
-            enable_auto_commit=False,
-            check_crcs=False,
-            metadata_max_age_ms=5000,
-            fetch_max_wait_ms=100,
-        )
+    def _open_writer(self) -> Writer:
+        writer = Writer(self._brokers, self._topic)
+        try:
+            writer.wait(ANSWER_SECONDS)
+        except NotReady:
+            writer.close()
+            raise
+        return writer
 
 
-def _until(consumer: KafkaConsumer, topic: str, ends: dict[int, int]) -> Iterator[ConsumerRecord]:
+def _until(consumer: Consumer, ends: dict[int, int]) -> Iterator[Record]:
     """Every record before `ends`; NotReady if they stop coming."""
-    partitions = {n: TopicPartition(topic, n) for n in ends}
-    consumer.assign(list(partitions.values()))
-    consumer.seek_to_beginning(*partitions.values())
+    missing = {partition for partition, end in ends.items() if end > 0}
     last_seen = time.monotonic()
-    while any(consumer.position(partitions[n]) < end for n, end in ends.items()):
-        for found in consumer.poll(timeout_ms=500, max_records=5000).values():
+    while missing:
+        for message in consumer.consume(num_messages=1000, timeout=0.5):
+            partition, offset, is_end = _place(message)
+            if partition not in missing or offset is None:
+                continue
             last_seen = time.monotonic()
-            for record in found:
-                if record.offset < ends[record.partition]:
-                    yield record
+            if offset < ends[partition] and not is_end:
+                yield Record(message.key() or b"", message.value() or b"", partition, offset)
+                offset += 1
+            if offset >= ends[partition]:
+                missing.remove(partition)
         if time.monotonic() - last_seen > READ_SECONDS:
             raise NotReady("orders stopped coming")
 
 
-def _encoded(order: Order) -> bytes:
-    return json.dumps(order, separators=(",", ":")).encode()
+def _place(message: Message) -> tuple[int | None, int | None, bool]:
+    """(partition, offset, whether it is the partition's end); no offset for an error the client retries itself."""
+    error = message.error()
+    if error is None:
+        return message.partition(), message.offset(), False
+    is_end = error.code() == KafkaError._PARTITION_EOF
+    return message.partition(), message.offset() if is_end else None, is_end
