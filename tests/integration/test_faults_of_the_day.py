@@ -154,7 +154,7 @@ def test_a_replay_killed_among_installations_goes_on_and_every_promised_order_is
         pass
     done = replay(world)
     assert done.code == 0, done.said
-    assert_says(done, "infrastructure: done before", "dev-dr serves in place of dev")
+    assert_says(done, "it began before, and goes on", "dev-dr serves in place of dev")
     barrier = datetime.fromisoformat(world.status("dev-dr")["replayed"]["barrier_at"]).timestamp()
     promised = {order for order, at in world.acknowledged().items() if at <= barrier}
     assert len(promised) >= ORDERS
@@ -163,6 +163,7 @@ def test_a_replay_killed_among_installations_goes_on_and_every_promised_order_is
 
 
 def test_in_the_end_the_secret_was_in_nothing_that_was_said_or_kept(world: World) -> None:
+    world.operator.handle.restore_region("us-east-1")  # its buckets answer again
     assert_kept_secret(world)
 
 
