@@ -13,6 +13,7 @@ from orders.model import NotReady, Order, Receipt
 
 DELIVERY_SECONDS = 8.0
 MARGIN_SECONDS = 1.0  # what a failed delivery may take to be told
+CLOSE_SECONDS = 4.0  # with the time to drain, less than a task is given to end
 POLL_SECONDS = 0.1
 STATISTICS_SECONDS = 0.5
 Setting = str | int | float | bool
@@ -78,7 +79,7 @@ class Writer:
 
     def close(self) -> None:
         """Sends what waits if it can be sent soon, then lets go."""
-        self._producer.flush(0 if self.is_broken else DELIVERY_SECONDS)
+        self._producer.flush(0 if self.is_broken else CLOSE_SECONDS)
         self._producer.purge()
         self._producer.flush(MARGIN_SECONDS)
         self._is_closed = True
