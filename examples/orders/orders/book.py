@@ -11,6 +11,8 @@ from orders.model import NotReady, Order, Receipt, Record
 from orders.writer import CLIENT, Setting, Writer
 
 ANSWER_SECONDS = 5.0
+ATTEMPT_SECONDS = 1.5
+PAUSE_SECONDS = 0.1  # between two attempts
 READ_SECONDS = 30.0
 RETRY_SECONDS = 0.5
 CONSUMER: dict[str, Setting] = {
@@ -68,12 +70,14 @@ class Book:
 
     def ends(self) -> dict[int, int]:
         """The offset after the last one that every in-sync replica has, by partition."""
-        asked = {TopicPartition(self._topic, number): OffsetSpec.latest() for number in range(self._partitions)}
-        try:
-            found = self._admin.list_offsets(asked, request_timeout=ANSWER_SECONDS)
-            return {at.partition: answer.result(ANSWER_SECONDS + 1).offset for at, answer in found.items()}
-        except (KafkaException, TimeoutError) as error:
-            raise NotReady(f"no offsets: {error!r}") from error
+        until = time.monotonic() + ANSWER_SECONDS
+        while True:
+            try:
+                return self._ask_ends()
+            except (KafkaException, TimeoutError) as error:
+                if time.monotonic() > until:
+                    raise NotReady(f"no offsets: {error!r}") from error
+                time.sleep(PAUSE_SECONDS)
 
     def read(self) -> Iterator[Record]:
         """A record for every order kept when the reading began; its value is the order as JSON."""
@@ -98,6 +102,13 @@ class Book:
                 return
             self._is_renewing = True
         threading.Thread(target=self._replace, args=(broken,), daemon=True).start()
+
+    def _ask_ends(self) -> dict[int, int]:
+        """One attempt, at the leaders of this moment: a remembered one may have died."""
+        self._admin.list_topics(self._topic, timeout=ATTEMPT_SECONDS)
+        asked = {TopicPartition(self._topic, number): OffsetSpec.latest() for number in range(self._partitions)}
+        found = self._admin.list_offsets(asked, request_timeout=ATTEMPT_SECONDS)
+        return {at.partition: answer.result(2 * ATTEMPT_SECONDS).offset for at, answer in found.items()}
 
     def _replace(self, broken: Writer) -> None:
         try:
