@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
-from itertools import groupby
 from typing import Any, Protocol, TypeAlias
 
 from rekindle.errors import CommandFailed, Incomplete, InputError, RekindleError, StalePlan
@@ -155,13 +154,14 @@ def diff(declared: Iterable[Declared], facts: Mapping[Key, State | None]) -> tup
     """The steps from facts to what is declared, each after what it needs; what is already so has none."""
     wanted = in_order(declared)
     changing = {d.key for d in wanted if facts.get(d.key) != d.state}
+    needs = {d.key: d.needs for d in wanted}
     return tuple(
         Step(
             target=d.target,
             subject=d.subject,
             before=facts.get(d.key),
             after=d.state,
-            needs=frozenset(_nearest_changing(d, wanted, changing)),
+            needs=frozenset(_nearest_changing(d, needs, changing)),
         )
         for d in wanted
         if d.key in changing
@@ -172,7 +172,7 @@ def in_order(declared: Iterable[Declared]) -> list[Declared]:
     """What is declared, each after what it needs; InputError names a cycle or a missing need."""
     by_key = {d.key: d for d in declared}
     for d in by_key.values():
-        for need in d.needs - by_key.keys():
+        for need in (need for need in d.needs if need not in by_key):
             raise InputError(f"{d.subject} on {d.target} needs {need[1]} on {need[0]}, which nothing declares")
     try:
         order = TopologicalSorter({d.key: sorted(d.needs) for d in by_key.values()}).static_order()
@@ -272,26 +272,37 @@ class _Run:
     recorder: Recorder
     watcher: Watcher
     waiting: dict[Key, Step] = field(init=False)
+    unmet: dict[Key, int] = field(init=False)  # needs that are not done
+    needed_by: dict[Key, list[Key]] = field(init=False)
+    free: dict[str, list[Step]] = field(init=False)  # by target: steps that may start
     busy: set[str] = field(default_factory=set)
     done: set[Key] = field(default_factory=set)
     failures: list[tuple[tuple[Step, ...], RekindleError]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.waiting = {step.key: step for step in self.plan.steps}
+        self.unmet = {step.key: len(step.needs) for step in self.plan.steps}
+        self.needed_by, self.free = defaultdict(list), defaultdict(list)
+        for step in self.plan.steps:
+            for need in step.needs:
+                self.needed_by[need].append(step.key)
+            if not step.needs:
+                self.free[step.target].append(step)
 
     def ready(self) -> list[tuple[Step, ...]]:
         """Batches that may start: one for each target that is not busy, of one driver."""
-        free = [s for s in self.waiting.values() if s.needs <= self.done and s.target not in self.busy]
-        batches = []
-        for target, of_target in groupby(sorted(free, key=lambda s: s.target), key=lambda s: s.target):
-            steps = list(of_target)
-            first = self._driver(steps[0])
-            batch = tuple(s for s in steps if self._driver(s) is first)
-            for step in batch:
-                del self.waiting[step.key]
-            self.busy.add(target)
-            batches.append(batch)
-        return batches
+        return [self._batch(target) for target in sorted(self.free.keys() - self.busy)]
+
+    def _batch(self, target: str) -> tuple[Step, ...]:
+        steps = self.free.pop(target)
+        first = self._driver(steps[0])
+        batch = tuple(step for step in steps if self._driver(step) is first)
+        if rest := [step for step in steps if self._driver(step) is not first]:
+            self.free[target] = rest
+        for step in batch:
+            del self.waiting[step.key]
+        self.busy.add(target)
+        return batch
 
     def carry_out(self, batch: tuple[Step, ...]) -> None:
         """Writes one batch between two entries, after looking once more."""
@@ -310,12 +321,21 @@ class _Run:
         """Notes how a batch ended; anything but our own errors is a defect and is raised."""
         self.busy.discard(batch[0].target)
         if error is None:
-            self.done.update(s.key for s in batch)
+            self._release(batch)
         elif isinstance(error, RekindleError):
             self.failures.append((batch, error))
         else:
             raise error
         self.watcher.finished(batch, error if isinstance(error, RekindleError) else None)
+
+    def _release(self, batch: tuple[Step, ...]) -> None:
+        """What needed only these may start."""
+        for step in batch:
+            self.done.add(step.key)
+            for key in self.needed_by[step.key]:
+                self.unmet[key] -= 1
+                if not self.unmet[key]:
+                    self.free[key[0]].append(self.waiting[key])
 
     def raise_failures(self) -> None:
         if not self.failures:
@@ -332,9 +352,8 @@ class _Run:
         return self.drivers[step.kind]
 
 
-def _nearest_changing(start: Declared, wanted: Sequence[Declared], changing: set[Key]) -> Iterable[Key]:
+def _nearest_changing(start: Declared, needs: Mapping[Key, frozenset[Key]], changing: set[Key]) -> Iterable[Key]:
     """Needs of `start` that change, looking through those that do not."""
-    needs = {d.key: d.needs for d in wanted}
     stack, seen = list(start.needs), set[Key]()
     while stack:
         key = stack.pop()

@@ -60,7 +60,7 @@ class Progress:
         """What is being waited for now: at once on a terminal, elsewhere a line now and then."""
         with self._guard:
             if self._status:
-                self._status.update(Text(line))
+                self._status.update(_one_line(line))
             elif self.clock() - self._told >= PLAIN_SECONDS:
                 self._told = self.clock()
                 self.console.print(Text(f"  {line}"), soft_wrap=True)
@@ -71,7 +71,7 @@ class Progress:
             self._running[steps[0].target] = _describe(steps)
             if self._status:
                 shown = sorted(self._running.items())[:SHOWN_TARGETS]
-                self._status.update(Text("; ".join(f"{target}: {what}" for target, what in shown)))
+                self._status.update(_one_line("; ".join(f"{target}: {what}" for target, what in shown)))
 
     def finished(self, steps: Sequence[Step], error: RekindleError | None) -> None:
         """A batch of one target ended."""
@@ -94,6 +94,10 @@ class Progress:
                 yield
             finally:
                 self._status = None
+
+
+def _one_line(text: str) -> Text:
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _describe(steps: Sequence[Step]) -> str:
