@@ -254,6 +254,13 @@ def run(checkout: Path, downloads: Path, target: Path, console: Console) -> Repo
     return result
 
 
+def diagnosis(handle: RegionHandle) -> Iterator[str]:
+    """What the region knows of itself, for whoever looks into a failure."""
+    for region, facts in handle.status().items():
+        yield f"{region}: {json.dumps({key: value for key, value in facts.items() if key != 'instances'})}"
+    yield from (line for line in handle.log_tail(400).splitlines() if "ERROR" in line or "Error" in line)
+
+
 def main() -> None:
     """The day on this terminal; exit code 1 when the promise was not kept."""
     console = Console(highlight=False)
@@ -262,6 +269,8 @@ def main() -> None:
         result = run(checkout, downloads, target, console)
     except (JobFailed, LookupError) as error:
         console.print(f"[red]✗[/] {error}")
+        for line in diagnosis(RegionHandle()):
+            console.print(f"  {line}", markup=False, soft_wrap=True)
         sys.exit(1)
     sys.exit(0 if result.kept_its_promise else 1)
 
