@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,4 +173,14 @@ def test_a_thaw_stops_the_timer(machine: ThisMachine, disk: Disk) -> None:
     mounts.freeze(machine, found, "rp-1")
     mounts.thaw(machine, found, "rp-1")
     pid = (machine.tools / "rekindle-thaw-rp-1-kafka-1").read_text().strip()
-    assert not Path(f"/proc/{pid}").exists() or (Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z")
+    deadline = time.monotonic() + 5  # the signal is sent; the process still has to get its turn
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not is_alive(pid)
+
+
+def is_alive(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
