@@ -54,6 +54,8 @@ def _serve_datagrams(listener: socket.socket, lookup: Lookup) -> None:
             question, peer = listener.recvfrom(4096)
         except OSError:
             return
+        if peer is None:  # the listener was shut down
+            return
         with contextlib.suppress(OSError):
             listener.sendto(reply(question, lookup), peer)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +18,15 @@ from rehearsal.load_balancers.configuration import LoadBalancer, configuration
 from rehearsal.network.namespaces import entering
 from rehearsal.region.stage import Stage
 
+_PATIENCE_SECONDS = 3.0
+
 
 @dataclass
 class _Running:
     process: subprocess.Popen[bytes]
     text: str
+    told: float  # when it was last told to take the text, monotonic seconds
+    is_in_use: bool = False
 
 
 class Balancers:
@@ -42,12 +48,14 @@ class Balancers:
         """Starts or reloads those whose configuration changed."""
         self._directory.mkdir(exist_ok=True)
         for balancer in balancers:
-            text = configuration(balancer, str(self._socket(balancer.id)))
+            text = _named(configuration(balancer, str(self._socket(balancer.id))))
             running = self._running.get(balancer.id)
             if running is None or running.process.poll() is not None:
                 self._start(balancer.id, text)
             elif running.text != text:
                 self._reload(balancer.id, running, text)
+            elif not running.is_in_use:
+                self._make_sure(balancer.id, running)
 
     def _start(self, balancer_id: str, text: str) -> None:
         path = self._directory / f"{balancer_id}.cfg"
@@ -59,13 +67,19 @@ class Balancers:
                 ["sh", "-c", f'{joining}exec "$@"', "balancer", *enter, "haproxy", "-W", "-db", "-f", str(path)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        self._running[balancer_id] = _Running(process, text)
+        self._running[balancer_id] = _Running(process, text, time.monotonic())
 
     def _reload(self, balancer_id: str, running: _Running, text: str) -> None:
         """New connections see the new configuration; those that are open end as they would have."""
         (self._directory / f"{balancer_id}.cfg").write_text(text)
         os.kill(running.process.pid, signal.SIGUSR2)
-        running.text = text
+        running.text, running.told, running.is_in_use = text, time.monotonic(), False
+
+    def _make_sure(self, balancer_id: str, running: _Running) -> None:
+        """HAProxy loses a signal that comes while it starts or reloads: told again until it uses the text."""
+        running.is_in_use = f"description: {_name(running.text)}" in self._ask(balancer_id, "show info")
+        if not running.is_in_use and time.monotonic() - running.told > _PATIENCE_SECONDS:
+            self._reload(balancer_id, running, running.text)
 
     def health(self, balancer_id: str) -> dict[tuple[str, str], str]:
         """State by (backend, server): "initial", "healthy" or "unhealthy"; empty while none runs."""
@@ -90,6 +104,16 @@ class Balancers:
 
     def _cgroup(self, balancer_id: str) -> str:
         return f"{self._stage.cgroup}/{balancer_id}"
+
+
+def _named(text: str) -> str:
+    """The configuration with its own digest as description, by which a running HAProxy says what it uses."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return text.replace("global\n", f"global\n    description {digest}\n", 1)
+
+
+def _name(text: str) -> str:
+    return text.partition("description ")[2].partition("\n")[0]
 
 
 def _state(status: str, check_status: str) -> str:
