@@ -10,6 +10,7 @@ MODULES = sorted(path for path in SRC.rglob("*.py") if "__pycache__" not in path
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "process": set(),
     "parsing": {"errors"},
     "secrets": {"errors", "aws"},
     "plan": {"errors"},
@@ -19,11 +20,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transport": {"errors", "inventory", "progress"},
     "aws": {"errors", "progress"},
     "dcos": {"errors", "secrets", "progress"},
-    "journal": {"errors", "secrets", "aws", "plan", "progress"},
+    "journal": {"errors", "process", "secrets", "aws", "plan", "progress"},
     "roles": {"errors", "parsing", "environment", "inventory", "plan", "secrets"},
     "packages": {"errors", "parsing", "environment", "inventory", "plan", "secrets", "dcos"},
     "drivers": {"errors", "plan", "transport", "dcos", "aws", "journal", "secrets", "inventory", "progress"},
-    "infrastructure": {"errors", "aws", "journal", "progress", "inventory", "environment"},
+    "infrastructure": {"errors", "process", "aws", "journal", "progress", "inventory", "environment"},
 }
 """Rooms at the bottom; those that join them (bootstrap, services, backup, replay, cli) may import any but cli."""
 

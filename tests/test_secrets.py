@@ -70,10 +70,16 @@ def test_only_the_same_key_context_and_bytes_decrypt(keyring: Keyring, context: 
 
 def test_a_data_key_is_made_once_and_opened_after(envelope: Envelope, tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
-    first, second = (open_keyring(store, "dev", envelope) for _ in range(2))
+    first, second = (open_keyring(store, "dev", envelope, keep=True) for _ in range(2))
     assert first.mac_key == second.mac_key
     assert list(store.list("")) == ["keys/dev.json"]
-    assert first.mac_key != open_keyring(store, "poc", envelope).mac_key
+    assert first.mac_key != open_keyring(store, "poc", envelope, keep=True).mac_key
+
+
+def test_what_only_looks_leaves_no_key_behind(envelope: Envelope, tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    open_keyring(store, "dev", envelope, keep=False)
+    assert list(store.list("")) == []
 
 
 def test_who_comes_second_uses_the_key_of_who_came_first(envelope: Envelope, tmp_path: Path) -> None:
@@ -82,10 +88,10 @@ def test_who_comes_second_uses_the_key_of_who_came_first(envelope: Envelope, tmp
 
     class Racing(DirectoryStore):
         def create(self, key: str, body: bytes, **options: Any) -> None:
-            winner.append(open_keyring(store, "dev", envelope))
+            winner.append(open_keyring(store, "dev", envelope, keep=True))
             super().create(key, body, **options)
 
-    assert open_keyring(Racing(tmp_path), "dev", envelope).mac_key == winner[0].mac_key
+    assert open_keyring(Racing(tmp_path), "dev", envelope, keep=True).mac_key == winner[0].mac_key
     with pytest.raises(AlreadyExists):
         store.create("keys/dev.json", b"")
 
@@ -120,4 +126,4 @@ def test_a_torn_key_is_named(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
     store.create("keys/dev.json", b"{")
     with pytest.raises(JournalDamaged, match=r"keys/dev\.json: is torn"):
-        open_keyring(store, "dev", PassphraseEnvelope(Secret("x")))
+        open_keyring(store, "dev", PassphraseEnvelope(Secret("x")), keep=True)

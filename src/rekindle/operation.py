@@ -84,8 +84,8 @@ def opened_on(
     stores = stores_of(inventory)
     store = S3Store(clients.s3(stores.region), stores.journal_bucket)
     envelope = KmsEnvelope(clients.kms(stores.region), stores.kms_key_arn)
-    keyring = open_keyring(store, inventory.environment, envelope)
-    with _locked(store, inventory.environment, keyring, reason, progress, changes, take_lock) as lock:
+    keyring = open_keyring(store, inventory.environment, envelope, keep=changes)
+    with locked(store, inventory.environment, keyring, reason, progress, changes=changes, take=take_lock) as lock:
         journal = Journal.open(store, inventory.environment, keyring, lock=lock, retention=RETENTION)
         yield Operation(
             project=project,
@@ -124,15 +124,17 @@ def stores_of(inventory: Inventory) -> Stores:
 
 
 @contextmanager
-def _locked(
-    store: Store, environment: str, keyring: Keyring, reason: str, progress: Progress, changes: bool, take: bool
+def locked(
+    store: Store, environment: str, keyring: Keyring, reason: str, progress: Progress, *, changes: bool, take: bool
 ) -> Iterator[Lock | None]:
+    """Holds the environment's lock for what `changes` something, and none for what only looks."""
     if not changes:
         yield None
         return
 
     def waiting(held: Held, left: float) -> None:
-        progress.tell(f"locked by {held.holder.name} for {held.holder.reason}: its lease ends in {left:.0f} s")
+        who = f"{held.holder.name} for {held.holder.reason}"
+        progress.tell(f"{environment} is locked by {who}: its lease ends in {left:.0f} s")
 
     holder = Holder.of_this_process(reason)
     with Lock.acquire(store, environment, keyring, holder, take=take, waiting=waiting) as lock:

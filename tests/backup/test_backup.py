@@ -18,7 +18,7 @@ from rekindle.aws.clients import Clients
 from rekindle.backup import Backup, Group, points
 from rekindle.errors import CommandFailed, Incomplete, RekindleError, Unreachable
 from rekindle.inventory import Host, Inventory, Role, Ssh, Stores, Volume
-from rekindle.journal.entries import ReleaseEntry, RestorePoint
+from rekindle.journal.entries import RestorePoint
 from rekindle.journal.holder import Holder
 from rekindle.journal.journal import Journal
 from rekindle.journal.lock import Lock
@@ -129,8 +129,6 @@ class World:
     def backup(self, **changed: Any) -> Iterator[Backup]:
         with Lock.acquire(self.store, "dev", KEYRING, Holder.of_this_process("backup"), take=True) as lock:
             journal = Journal.open(self.store, "dev", KEYRING, lock=lock)
-            if journal.fold().release is None:
-                journal.append(ReleaseEntry(release="r1", command="apply", rekindle_version="0"))
             artifact = Artifact(name="kafka.tgz", url="", sha256="0" * 64, size=1)
             group = Group(name="kafka", volumes=self.inventory.volumes, barrier=self.barrier)
             made: dict[str, Any] = {
@@ -139,6 +137,7 @@ class World:
                 "clients": self.clients,
                 "hosts": self.agents,
                 "mirror": self.shelf,
+                "release": "r1",
                 "artifacts": (artifact,),
                 "groups": (group,),
                 "tell": lambda line: None,

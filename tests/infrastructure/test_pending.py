@@ -15,6 +15,7 @@ from rekindle.errors import Refused
 from rekindle.infrastructure import Lookup, lock, pending, process
 from rekindle.infrastructure.events import Events
 from rekindle.infrastructure.pending import Pending
+from rekindle.process import boot_id
 
 URN = "urn:pulumi:dev::rekindle::aws:ebs/volume:Volume::kafka-1"
 
@@ -97,7 +98,7 @@ def test_a_process_is_known_by_more_than_its_number() -> None:
 def test_what_is_left_of_a_dead_session_is_ended() -> None:
     script = "setsid sh -c 'sleep 60 >/dev/null 2>&1 & echo $$'"
     printed = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
-    leader = process.Process(host=process.of(os.getpid()).host, boot_id=process.boot_id(), pid=int(printed), start=0)
+    leader = process.Process(host=process.of(os.getpid()).host, boot_id=boot_id(), pid=int(printed), start=0)
     assert process.end_session(leader) == 1
     assert process.end_session(leader) == 0
 

@@ -134,7 +134,7 @@ def test_a_replay_onto_an_environment_that_runs_something_is_refused(world: Worl
 
 def test_a_replay_of_what_never_ran_or_never_was_is_refused(world: World) -> None:
     with nothing_changes(world):
-        assert_refused(replay(world, "dev-dr", "dev"), "dev-dr", "no release", "rekindle apply")
+        assert_refused(replay(world, "dev-dr", "dev"), "no journal of dev-dr")
         assert_refused(replay(world, "dve", "dev-dr"), "no journal of dve", "did you mean dev?")
 
 

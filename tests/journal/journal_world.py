@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from rekindle.journal.entries import Pinned
-from rekindle.journal.holder import Holder, started
+from rekindle.journal.holder import Holder
 from rekindle.journal.journal import Journal
 from rekindle.journal.lock import Lock
 from rekindle.journal.store import DirectoryStore, S3Store, Store
+from rekindle.process import started
 from rekindle.secrets import Keyring
 
 KEYRING = Keyring(b"k" * 32)

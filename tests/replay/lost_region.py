@@ -124,7 +124,7 @@ class LostRegion:
 
     @contextmanager
     def writing(self, environment: str) -> Iterator[tuple[Journal, SecretStore]]:
-        keyring = open_keyring(self.store, environment, KmsEnvelope(self.clients.kms(AWAY), self.key_arn))
+        keyring = open_keyring(self.store, environment, KmsEnvelope(self.clients.kms(AWAY), self.key_arn), keep=True)
         with Lock.acquire(self.store, environment, keyring, Holder.of_this_process("test"), take=True) as lock:
             journal = Journal.open(self.store, environment, keyring, lock=lock)
             yield journal, SecretStore(self.store, keyring, journal)

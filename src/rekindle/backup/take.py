@@ -33,7 +33,8 @@ class Backup:
     clients: Clients
     hosts: Hosts
     mirror: Mirror
-    artifacts: Sequence[Artifact]  # of the release in force
+    release: str  # in force, and what it fetches
+    artifacts: Sequence[Artifact]
     groups: Sequence[Group] = ()  # volumes that are in none are saved service by service
     tell: Tell
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
@@ -52,17 +53,6 @@ class Backup:
         if self.inventory.stores is None:
             raise InputError("it names no stores to copy to", where=f"inventory of {self.inventory.environment}")
         return self.inventory.stores
-
-    @property
-    def release(self) -> str:
-        release = self.journal.fold().release
-        if release is None:
-            raise InputError(
-                "nothing was ever applied, so there is nothing to restore",
-                where=self.inventory.environment,
-                next_step=f"Run `rekindle apply {self.inventory.environment}` first.",
-            )
-        return release
 
 
 def plan(backup: Backup) -> BackupPlan:

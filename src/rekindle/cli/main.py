@@ -23,7 +23,6 @@ from rekindle.aws.clients import Clients
 from rekindle.cli import show
 from rekindle.errors import InputError, RekindleError
 from rekindle.inventory import Role
-from rekindle.journal.release import Releases
 from rekindle.operation import Operation, opened
 from rekindle.plan import Plan
 from rekindle.progress import Progress
@@ -142,7 +141,7 @@ def drift(environment: Environment, as_json: Json = False, inventory: Inventory 
 def backup(environment: Environment, as_json: Json = False, take_lock: TakeLock = False) -> None:
     """Take a restore point of all data volumes, copied to the recovery region; finishes what a killed one left."""
     with operation(environment, "backup", changes=True, take_lock=take_lock) as op:
-        release = Releases(op.store).load(_release_in_force(op))
+        release = supplies.in_force(op)
         with (
             reach.hosts(op) as transport,
             reach.cluster(op, transport) as client,
@@ -156,6 +155,7 @@ def backup(environment: Environment, as_json: Json = False, take_lock: TakeLock 
                     clients=op.clients,
                     hosts=transport,
                     mirror=op.mirror,
+                    release=release.digest,
                     artifacts=release.artifacts,
                     groups=backups.groups_of(
                         supplies.of_release(op, release).packages,
@@ -202,10 +202,11 @@ def replay(
         clients=Clients(),
     )
     planned = replays.plan(request)
+    if not plan:
+        planned.require_possible()
     show.replay_plan(out, planned)
     if plan:
         raise typer.Exit(1) if planned.problems else Pending
-    planned.require_possible()
     _ask(f"Replay {environment} as {to}?", yes=yes)
     show.replay_report(out, replays.run(request, ReplayVerbs()))
 
@@ -275,17 +276,6 @@ def _ask(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise InputError("nobody is there to say yes", next_step="Say --yes to do it without asking.")
     typer.confirm(question, abort=True)
-
-
-def _release_in_force(op: Operation) -> str:
-    release = op.journal.fold().release
-    if release is None:
-        raise InputError(
-            "nothing was ever applied, so there is nothing to restore",
-            where=op.environment,
-            next_step=f"Run `rekindle apply {op.environment}` first.",
-        )
-    return release
 
 
 def _ended(run: Callable[[], Any]) -> int:

@@ -6,11 +6,9 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-PROC = Path("/proc")
-BOOT_ID = PROC / "sys/kernel/random/boot_id"
-SESSION, START_TIME = 3, 19  # fields 6 and 22 of /proc/<pid>/stat, counted after the name (proc(5))
+from rekindle.process import PROC, boot_id, session, started
+
 GRACE_SECONDS = 5.0
 
 
@@ -30,12 +28,12 @@ class Process:
     @property
     def is_alive(self) -> bool:
         """Whether it runs; only to be asked on its own host."""
-        return self.boot_id == boot_id() and _start_of(self.pid) == self.start
+        return self.boot_id == boot_id() and started(self.pid) == self.start
 
 
 def of(pid: int) -> Process:
     """The identity of a process that runs here; ProcessLookupError if there is none."""
-    start = _start_of(pid)
+    start = started(pid)
     if start is None:
         raise ProcessLookupError(pid)
     return Process(host=socket.gethostname(), boot_id=boot_id(), pid=pid, start=start)
@@ -43,12 +41,7 @@ def of(pid: int) -> Process:
 
 def is_running(pid: int) -> bool:
     """Whether any process has this number here and now."""
-    return _start_of(pid) is not None
-
-
-def boot_id() -> str:
-    """Names this boot of this machine."""
-    return BOOT_ID.read_text().strip()
+    return started(pid) is not None
 
 
 def end_session(leader: Process, *, grace: float = GRACE_SECONDS) -> int:
@@ -69,26 +62,9 @@ def end_session(leader: Process, *, grace: float = GRACE_SECONDS) -> int:
     return len(left)
 
 
-def _members(session: int) -> Iterator[int]:
-    for entry in PROC.iterdir():
-        fields = _stat(int(entry.name)) if entry.name.isdigit() else None
-        if fields and int(fields[SESSION]) == session:
-            yield int(entry.name)
-
-
-def _start_of(pid: int) -> int | None:
-    fields = _stat(pid)
-    return int(fields[START_TIME]) if fields else None
-
-
-def _stat(pid: int) -> list[str] | None:
-    """Fields of /proc/<pid>/stat after the name; None for a process that is gone or only waits to be reaped."""
-    try:
-        text = (PROC / str(pid) / "stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = text.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else fields
+def _members(leader: int) -> Iterator[int]:
+    numbers = (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
+    return (pid for pid in numbers if session(pid) == leader)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -5,10 +5,8 @@ import os
 import socket
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
 
-PROC = Path("/proc")
-STARTED = 19  # starttime is field 22 of proc_pid_stat(5); the first two end at the last ")"
+from rekindle.process import PROC, boot_id, started
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +40,4 @@ class Holder:
 
 def place() -> str:
     """Boot id and process namespace: two containers of one machine do not see each other's processes."""
-    boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot} {os.readlink(PROC / 'self/ns/pid')}"
-
-
-def started(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot; None if there is none, or a dead one."""
-    try:
-        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in "ZX" else int(fields[STARTED])
+    return f"{boot_id()} {os.readlink(PROC / 'self/ns/pid')}"

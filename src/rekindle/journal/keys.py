@@ -9,13 +9,18 @@ from rekindle.plan import canonical
 from rekindle.secrets import Envelope, Keyring
 
 
-def open_keyring(store: Store, environment: str, envelope: Envelope) -> Keyring:
-    """The keyring whose wrapped data key is `keys/<environment>.json`; made there if there is none."""
+def open_keyring(store: Store, environment: str, envelope: Envelope, *, keep: bool) -> Keyring:
+    """The keyring whose wrapped data key is `keys/<environment>.json`.
+
+    Where there is none a new one is made, and kept there if `keep`: what only looks leaves nothing behind.
+    """
     key = f"keys/{environment}.json"
     try:
         return Keyring(envelope.unwrap(environment, _wrapped(store, key)))
     except Missing:
         data_key, wrapped = envelope.wrap_new(environment)
+    if not keep:
+        return Keyring(data_key)
     try:
         store.create(key, canonical(wrapped))
         return Keyring(data_key)

@@ -16,11 +16,10 @@ from rekindle.infrastructure import Project
 from rekindle.inventory import Inventory
 from rekindle.journal.journal import Journal
 from rekindle.journal.keys import known_environments, open_keyring
-from rekindle.journal.lock import Holder, Lock
 from rekindle.journal.release import Release, Releases
 from rekindle.journal.secret_store import SecretStore
 from rekindle.journal.store import Store
-from rekindle.operation import Operation, opened_on
+from rekindle.operation import Operation, locked, opened_on
 from rekindle.parsing import nearest
 from rekindle.progress import Progress
 from rekindle.replay.ledger import Ledger
@@ -70,8 +69,10 @@ def lost(request: Request, *, changes: bool) -> Iterator[Lost]:
     """The lost environment's journal, verified, and its release, unpacked; with its lock if it `changes` something."""
     place = located(request.journal, request.clients, request.variables)
     _require_known(request, place.store)
-    keyring = open_keyring(place.store, request.environment, place.envelope)
-    with _lock(request, place.store, keyring, changes) as lock:
+    keyring = open_keyring(place.store, request.environment, place.envelope, keep=False)
+    with locked(
+        place.store, request.environment, keyring, REASON, request.progress, changes=changes, take=request.take_lock
+    ) as lock:
         journal = Journal.open(place.store, request.environment, keyring, lock=lock)
         digest = request.choices.release or journal.fold().release
         if digest is None:
@@ -182,22 +183,3 @@ def _volumes(request: Request) -> dict[str, int]:
 
 def _no_name() -> Answer:
     return Answer(is_serving=False, said="it has none")
-
-
-@contextmanager
-def _lock(request: Request, store: Store, keyring: Keyring, changes: bool) -> Iterator[Lock | None]:
-    if not changes:
-        yield None
-        return
-    holder = Holder.of_this_process(REASON)
-    with Lock.acquire(
-        store,
-        request.environment,
-        keyring,
-        holder,
-        take=request.take_lock,
-        waiting=lambda held, left: request.progress.tell(
-            f"{request.environment} is locked by {held.holder.name}: its lease ends in {left:.0f} s"
-        ),
-    ) as lock:
-        yield lock

@@ -6,7 +6,6 @@ from typing import Any
 
 from rekindle import services
 from rekindle.inventory import Role
-from rekindle.journal.release import Release, Releases
 from rekindle.operation import Operation
 from rekindle.replay import Apply
 from rekindle.verbs import reach, supplies, work
@@ -49,5 +48,4 @@ def barriers(operation: Operation, declared: Supplies) -> dict[str, dict[str, An
 
 
 def _supplies(operation: Operation) -> Supplies:
-    release: Release = Releases(operation.store).load(operation.journal.fold().release or "")
-    return supplies.of_release(operation, release)
+    return supplies.of_release(operation, supplies.in_force(operation))

@@ -48,6 +48,18 @@ def of_release(operation: Operation, release: Release) -> Supplies:
     return _supplies(operation, release, settings, found)
 
 
+def in_force(operation: Operation) -> Release:
+    """The release that was last applied; InputError if nothing ever was."""
+    digest = operation.journal.fold().release
+    if digest is None:
+        raise InputError(
+            "nothing was ever applied, so there is no release in force",
+            where=operation.environment,
+            next_step=f"Run `rekindle apply {operation.environment}` first.",
+        )
+    return Releases(operation.store).load(digest)
+
+
 def loaded(operation: Operation) -> tuple[Package, ...]:
     """The packages in the project's folder; nothing is fetched."""
     settings = environment.load(operation.project, operation.environment)
