@@ -14,6 +14,8 @@ RekindleError
 └── Incomplete          some of the work is done and recorded, some is not
 """
 
+from collections.abc import Iterable
+
 
 class RekindleError(Exception):
     """What went wrong, where, and what to do next, as three sentences for a person."""
@@ -75,3 +77,8 @@ class JournalDamaged(RekindleError):
 
 class Incomplete(RekindleError):
     """Some of the work is done and recorded, some is not."""
+
+
+def next_steps(errors: Iterable[RekindleError]) -> list[str]:
+    """What to do next about all of these, each thing once."""
+    return list(dict.fromkeys(error.next_step for error in errors if error.next_step))

@@ -14,7 +14,7 @@ from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol, TypeAlias
 
-from rekindle.errors import CommandFailed, Incomplete, InputError, RekindleError, StalePlan
+from rekindle.errors import CommandFailed, Incomplete, InputError, RekindleError, StalePlan, next_steps
 
 State: TypeAlias = Mapping[str, Any]
 """What is true of one subject, as JSON values; a secret appears in it as its keyed digest only."""
@@ -23,6 +23,7 @@ Key: TypeAlias = tuple[str, str]
 """(target, subject)."""
 
 PLAN_VERSION = 1
+GO_ON = "Mend the cause and run the same command again: it does only what is left."
 DEFAULT_WORKERS = 32  # targets changed at one time; enough to hide round trips, few enough for a bastion
 
 
@@ -345,7 +346,7 @@ class _Run:
         rest = f"\nnot started, because they need these: {', '.join(left)}" if left else ""
         raise Incomplete(
             f"{len(self.done)} of {len(self.plan.steps)} steps are done; failed:\n{failed}{rest}",
-            next_step="Mend the cause and run the same command again: it does only what is left.",
+            next_step="\n".join([*next_steps(error for _, error in self.failures), GO_ON]),
         ) from self.failures[0][1]
 
     def _driver(self, step: Step) -> Driver:

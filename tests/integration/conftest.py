@@ -1,4 +1,4 @@
-"""One rehearsal region for all integration tests of a session, started clean and removed after."""
+"""A rehearsal region for the integration tests of each worker, started clean and removed after."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def _standing(name: str) -> Iterator[RegionHandle]:
 
 @pytest.fixture(scope="session")
 def region() -> Iterator[RegionHandle]:
-    """A region of the tests' own, shared by all."""
-    with _standing(_NAME) as handle:
+    """A region of the tests' own, shared by all that one worker runs."""
+    with _standing(_NAME[:5] + os.environ.get("PYTEST_XDIST_WORKER", "")) as handle:
         yield handle
 
 

@@ -43,7 +43,7 @@ def world(own_region: RegionHandle, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_a_second_command_is_told_who_holds_the_lock_and_a_bootstrap_is_killed(world: World) -> None:
-    with world.killed("bootstrap", "dev", "--yes", once=lambda said: "create install:dcos" in said):
+    with world.killed("bootstrap", "dev", "--yes", once=lambda said: "create gate:serving" in said):
         second = world.rekindle("secret", "set", "dev", "orders/token", stdin=world.token)
     assert second.code == 1
     assert_says(second, "lock of dev", "@", "`bootstrap`", "process", "--take-lock")

@@ -136,7 +136,7 @@ def test_a_subnet_without_a_route_reaches_s3_only_through_the_endpoint(aws: Aws,
     made, bastion, _ = zone
     host = made.run(made.isolated, made.host_group)
     made.wait_for("running", host)
-    ask = "curl -s -m 3 -o /dev/null -w '%{http_code}' http://198.18.0.10/"
+    ask = "curl -s -m 3 -o /dev/null -w '%{http_code}' http://198.18.0.11/"
     assert made.try_ssh(bastion, ask, to=host).stdout == "000"
     aws("ec2").create_vpc_endpoint(
         VpcId=made.vpc,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from rekindle.errors import Incomplete, RekindleError
+from rekindle.errors import Incomplete, RekindleError, next_steps
 
 
 def attempt_all(calls: Iterable[Callable[[], None]]) -> None:
@@ -16,4 +16,5 @@ def attempt_all(calls: Iterable[Callable[[], None]]) -> None:
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        raise Incomplete("; ".join(error.what for error in errors), where=errors[0].where) from errors[0]
+        said = "; ".join(error.what for error in errors)
+        raise Incomplete(said, where=errors[0].where, next_step="\n".join(next_steps(errors))) from errors[0]
