@@ -75,14 +75,18 @@ class Day:
             self.operator.settle_in()
 
     def build(self) -> None:
-        """Three stacks stand, a preview shows no change, and only the two doors are open."""
-        for stack in ("foundation", ENVIRONMENT, RECOVERY):
-            with self.phase(f"pulumi up: {stack}"):
-                self.operator.run("pulumi", "stack", "select", "--create", stack, quiet=True)
-                self.operator.run("pulumi", "up", "--yes", "--skip-preview", "--stack", stack, quiet=True)
+        """Three stacks stand, the environments built side by side, and a preview shows no change."""
+        with self.phase("pulumi up: foundation"):
+            self._up("foundation")
+        with self.phase(f"pulumi up: {ENVIRONMENT} and {RECOVERY}"), ThreadPoolExecutor() as pool:
+            list(pool.map(self._up, (ENVIRONMENT, RECOVERY)))
         with self.phase("pulumi preview: nothing to change"):
             self.operator.run("pulumi", "preview", "--expect-no-changes", "--stack", ENVIRONMENT, quiet=True)
         self.inventories.append(self.inventory(ENVIRONMENT))
+
+    def _up(self, stack: str) -> None:
+        self.operator.run("pulumi", "stack", "init", stack, quiet=True)  # `select` is of the folder, not of the stack
+        self.operator.run("pulumi", "up", "--yes", "--skip-preview", "--stack", stack, quiet=True)
 
     def inventory(self, stack: str) -> dict[str, Any]:
         """The stack's output `inventory`."""

@@ -8,16 +8,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import httpx
 
 BATCH = 100  # orders in one request while the first ones are written
 PACE_SECONDS = 0.05  # between two requests of one order each, after that
+RETRY_SECONDS = 0.2
 PROBE_SECONDS = 0.25
 PATIENCE = httpx.Timeout(3.0, connect=1.0)
 
@@ -30,17 +32,49 @@ class Probe:
     ok: bool
 
 
+@dataclass
+class Writer:
+    """Sends orders and logs each that was acknowledged; says when it begins to fail, how, and when that ends."""
+
+    client: httpx.Client
+    url: str
+    log: TextIO
+    trouble: str = ""
+
+    def send(self, orders: Sequence[str]) -> bool:
+        """Whether these were acknowledged."""
+        trouble = self._refusal(orders)
+        if trouble != self.trouble:
+            said = trouble or "orders are taken again"
+            print(f"  customer, {datetime.now(UTC):%T} UTC, {orders[0]}: {said}", file=sys.stderr, flush=True)
+        self.trouble = trouble
+        return not trouble
+
+    def _refusal(self, orders: Sequence[str]) -> str:
+        body = [{"id": order, "item": "book", "quantity": 1} for order in orders]
+        try:
+            answer = self.client.post(f"{self.url}/orders", json=body)
+        except httpx.HTTPError as error:
+            return f"{type(error).__name__}: {error}"
+        if answer.status_code != httpx.codes.CREATED:
+            return f"{answer.status_code}: {answer.text[:200]}"
+        now = time.time()
+        self.log.write("".join(json.dumps({"id": order, "at": now}) + "\n" for order in orders))
+        return ""
+
+
 def write(url: str, log: Path, token: str, first: int, run: str) -> None:
     """Writes `first` orders in batches, then one after another, and logs what was acknowledged."""
     ids = (f"{run}-{number:07d}" for number in count())
     with log.open("a", buffering=1) as out, httpx.Client(timeout=PATIENCE, headers=_bearer(token)) as client:
-        remaining = first
+        writer, remaining = Writer(client, url, out), first
         while remaining > 0:
             batch = list(islice(ids, min(BATCH, remaining)))
-            _until_acknowledged(client, url, batch, out)
+            while not writer.send(batch):
+                time.sleep(RETRY_SECONDS)
             remaining -= len(batch)
         for order in ids:
-            _try_once(client, url, [order], out)
+            writer.send([order])
             time.sleep(PACE_SECONDS)
 
 
@@ -79,29 +113,6 @@ def read_back(url: str) -> set[str]:
     with httpx.Client(timeout=httpx.Timeout(120.0)) as client, client.stream("GET", f"{url}/orders/all") as answer:
         answer.raise_for_status()
         return {json.loads(line)["id"] for line in answer.iter_lines() if line.strip()}
-
-
-def _until_acknowledged(client: httpx.Client, url: str, batch: list[str], out: Any) -> None:
-    while not _try_once(client, url, batch, out):
-        time.sleep(0.2)
-
-
-def _try_once(client: httpx.Client, url: str, batch: list[str], out: Any) -> bool:
-    orders = [{"id": order, "item": "book", "quantity": 1} for order in batch]
-    try:
-        answer = client.post(f"{url}/orders", json=orders)
-    except httpx.HTTPError as error:
-        return _refused(batch, f"{type(error).__name__}: {error}")
-    if answer.status_code != httpx.codes.CREATED:
-        return _refused(batch, f"{answer.status_code}: {answer.text[:200]}")
-    now = time.time()
-    out.write("".join(json.dumps({"id": order, "at": now}) + "\n" for order in batch))
-    return True
-
-
-def _refused(batch: list[str], why: str) -> bool:
-    print(f"{time.time():.2f} {batch[0]}: {why}", file=sys.stderr, flush=True)
-    return False
 
 
 def _answers(url: str) -> bool:
