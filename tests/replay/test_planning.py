@@ -16,6 +16,7 @@ from rekindle.replay.situation import Answer, Begun, Choices, Situation
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 SILENT = Answer(is_serving=False, said="no answer: timed out")
 SERVING = Answer(is_serving=True, said="answered 200")
+UNTOLD = Answer(is_serving=False, is_known=False, said="its address cannot be found out: try again")
 
 
 def copy_of(name: str) -> VolumeCopy:
@@ -89,6 +90,7 @@ def problems(situation: Situation, choices: Choices | None = None) -> set[str]:
         ({"stores": None}, {"dev-dr"}),
         ({"key_problem": "it is PendingDeletion"}, {"key"}),
         ({"public_name": SERVING}, {"public name"}),
+        ({"public_name": UNTOLD}, {"public name"}),
         ({"running": ("master-1",)}, {"dev-dr"}),
         ({"superseded": MARK}, {"dev"}),
         ({"restore_point": None}, {"restore-point"}),
@@ -134,8 +136,9 @@ def test_a_key_that_cannot_be_used_is_no_loss_to_accept() -> None:
         plan_of(replace(READY, key_problem="it is Disabled"), Choices(accept_loss=frozenset({"key"})))
 
 
-def test_a_name_that_still_answers_is_overridden_only_by_saying_so() -> None:
-    serving = replace(READY, public_name=SERVING)
+@pytest.mark.parametrize("answer", [SERVING, UNTOLD])
+def test_a_name_that_may_still_answer_is_overridden_only_by_saying_so(answer: Answer) -> None:
+    serving = replace(READY, public_name=answer)
     assert problems(serving) == {"public name"}
     assert problems(serving, Choices(override_serving=True)) == set()
 

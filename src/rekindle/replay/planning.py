@@ -172,7 +172,19 @@ def _refusals_of_state(situation: Situation, choices: Choices) -> Iterator[Probl
             what=f"runs something already: {', '.join(situation.running)}.",
             next_step="Replay onto an environment that stands by, and has no hosts.",
         )
-    if situation.public_name.is_serving and not choices.override_serving:
+    if not choices.override_serving:
+        yield from _refusals_of_name(situation)
+
+
+def _refusals_of_name(situation: Situation) -> Iterator[Problem]:
+    """Unless the old environment is known not to serve, replaying might split its data in two."""
+    if not situation.public_name.is_known:
+        yield Problem(
+            name="public name",
+            what=f"whether {situation.environment} still serves cannot be told ({situation.public_name.said}).",
+            next_step="Mend this machine's resolver, or say --override-serving if you know that the old one is dead.",
+        )
+    elif situation.public_name.is_serving:
         yield Problem(
             name="public name",
             what=f"still takes requests ({situation.public_name.said}): replaying now would split its data in two.",

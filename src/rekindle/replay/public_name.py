@@ -3,7 +3,7 @@
 import http.client
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -20,6 +20,7 @@ PROBES = 2  # one failed request is no outage, one answer is a service
 POLL_SECONDS = 0.5
 SWITCH_SECONDS = 300.0  # Route 53: three failed checks 30 s apart, then the record's TTL, and as much again
 FIRST_SERVER_ERROR = 500
+NO_ADDRESS = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})  # the only words of a resolver that answer a question
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class PublicName:
         """Whether it takes requests; what answers with an error of its own does not."""
         with ThreadPoolExecutor(PROBES) as pool:  # silence of two takes little longer than of one
             answers = list(pool.map(self._ask_after, (POLL_SECONDS * number for number in range(PROBES))))
-        return next((answer for answer in answers if answer.is_serving), answers[-1])
+        return _worst(answers)
 
     def _ask_after(self, pause: float) -> Answer:
         if pause:
@@ -44,12 +45,15 @@ class PublicName:
 
     def ask(self) -> Answer:
         """One request to each address of the name at once: silence of many takes no longer than of one."""
-        found = sorted(addresses(self.name))
+        try:
+            found = sorted(addresses(self.name))
+        except OSError as error:
+            return Answer(is_serving=False, is_known=False, said=f"its address cannot be found out: {error}")
         if not found:
             return Answer(is_serving=False, said="no answer: the name leads to no address")
         with ThreadPoolExecutor(len(found)) as pool:
             answers = list(pool.map(self._ask_at, found))
-        return next((answer for answer in answers if answer.is_serving), answers[0])
+        return _worst(answers)
 
     def _ask_at(self, address: str) -> Answer:
         connection = http.client.HTTPConnection(address, self.port, timeout=PROBE_SECONDS)
@@ -63,15 +67,25 @@ class PublicName:
         return Answer(is_serving=status < FIRST_SERVER_ERROR, said=f"answered {status}")
 
     def leads_to(self, other: str) -> bool:
-        """Whether both names have an address in common now."""
-        return bool(self.resolve(self.name) & self.resolve(other))
+        """Whether both names have an address in common now; not while that cannot be found out."""
+        try:
+            return bool(self.resolve(self.name) & self.resolve(other))
+        except OSError:
+            return False
+
+
+def _worst(answers: Sequence[Answer]) -> Answer:
+    """Of several answers the one that forbids most: it serves, it cannot be told, it does not."""
+    return max(reversed(answers), key=lambda answer: (answer.is_serving, not answer.is_known))
 
 
 def addresses(name: str) -> frozenset[str]:
-    """IPv4 addresses by the machine's own resolver; none while there are none."""
+    """IPv4 addresses by the machine's own resolver, none while there are none; OSError if it cannot find out."""
     try:
         found = socket.getaddrinfo(name, None, family=socket.AF_INET, type=socket.SOCK_STREAM)
-    except OSError:
+    except socket.gaierror as error:
+        if error.errno not in NO_ADDRESS:
+            raise
         return frozenset()
     return frozenset(str(address[0]) for *_, address in found)
 

@@ -13,6 +13,7 @@ class Answer:
 
     is_serving: bool
     said: str  # "answered 200", "no answer: timed out"
+    is_known: bool = True  # False: whether it serves cannot be told from here
 
 
 @dataclass(frozen=True, kw_only=True)
