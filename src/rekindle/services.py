@@ -16,8 +16,8 @@ from rekindle.drivers.health import Gate, HealthDriver
 from rekindle.drivers.package import Initialise, PackageDriver
 from rekindle.drivers.repository import RepositoryDriver
 from rekindle.drivers.secret_file import Hosts, SecretFileDriver
-from rekindle.errors import CommandFailed, GateFailed, InputError
-from rekindle.inventory import Inventory
+from rekindle.errors import CommandFailed, GateFailed, InputError, Unreachable
+from rekindle.inventory import Inventory, Role
 from rekindle.packages import (
     OWNER_LABEL,
     REPOSITORY_TYPE,
@@ -148,29 +148,57 @@ def prunable(client: Client, inventory: Inventory, declared: Iterable[Declared])
     return tuple(Declared(target=t, subject=s, state=None) for t, s in owned if (t, s) not in wanted)
 
 
-def barrier(client: Client, hosts: Commands, from_host: str, spec: BarrierSpec) -> dict[str, Any]:
-    """What the service says was acknowledged, asked on `from_host`; GateFailed if no task of it can say."""
-    app = client.marathon.app(f"/{spec.service}") or {}
-    problems = [] if app.get("tasks") else ["it has no task"]
-    for task in app.get("tasks", []):
-        if len(task.get("ports") or []) <= spec.port_index:
-            continue
-        url = f"http://{task['host']}:{task['ports'][spec.port_index]}{spec.path}"
+def barrier(client: Client, hosts: Commands, inventory: Inventory, spec: BarrierSpec) -> dict[str, Any]:
+    """What the service says was acknowledged, asked on the first private agent that answers.
+
+    GateFailed if no task of it can say, Unreachable if no agent answers, InputError if there is none.
+    """
+    urls = _barrier_urls(client.marathon.app(f"/{spec.service}") or {}, spec)
+    problems = []
+    for agent in inventory.with_role(Role.PRIVATE_AGENT):
         try:
-            said = hosts.run(from_host, ["curl", "-fsS", "--max-time", "10", url], as_root=False).stdout
-            found: dict[str, Any] = json.loads(said)
-            return found
-        except (CommandFailed, ValueError) as error:
-            problems.append(f"{url}: {error}")
-    raise GateFailed(
-        f"{spec.service} does not say what it acknowledged: {'; '.join(problems)}",
-        next_step="See that the service is up, then back up again.",
+            return _said(hosts, agent.name, spec.service, urls)
+        except Unreachable as error:
+            problems.append(f"{agent.name}: {error.what}")
+    what = f"{spec.service} cannot be asked what it acknowledged"
+    if not problems:
+        raise InputError(
+            f"{what}: there is no private agent to ask it from",
+            where=f"inventory of {inventory.environment}",
+            next_step="Declare a pool of private agents.",
+        )
+    raise Unreachable(
+        f"{what}, as no private agent answers: {'; '.join(problems)}",
+        where=inventory.environment,
+        next_step="See that a private agent is up and answers over SSH, then run the same command again.",
     )
 
 
 def repository_file(package: Package) -> str:
     """The name under which the package's repository is in the mirror."""
     return f"{package.name}-repository.json"
+
+
+def _barrier_urls(app: Mapping[str, Any], spec: BarrierSpec) -> list[str]:
+    """Where each task of the app answers."""
+    tasks = [task for task in app.get("tasks", []) if len(task.get("ports") or []) > spec.port_index]
+    return [f"http://{task['host']}:{task['ports'][spec.port_index]}{spec.path}" for task in tasks]
+
+
+def _said(hosts: Commands, agent: str, service: str, urls: Sequence[str]) -> dict[str, Any]:
+    """The first answer of a task, asked on this agent."""
+    problems = [] if urls else ["it has no task with such a port"]
+    for url in urls:
+        try:
+            said = hosts.run(agent, ["curl", "-fsS", "--max-time", "10", url], as_root=False).stdout
+            found: dict[str, Any] = json.loads(said)
+            return found
+        except (CommandFailed, ValueError) as error:
+            problems.append(f"{url}: {error}")
+    raise GateFailed(
+        f"{service} does not say what it acknowledged: {'; '.join(problems)}",
+        next_step="See that the service is up, then run the same command again.",
+    )
 
 
 def _suspended(found: Sequence[Service], package: Package, suspend: bool) -> tuple[Service, ...]:

@@ -5,16 +5,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rekindle.errors import CommandFailed
+from rekindle.errors import CommandFailed, Unreachable
 from rekindle.transport import PutFile, Result
 
 
 @dataclass
 class FakeHosts:
-    """Files by host and path; answers by URL."""
+    """Files by host and path; answers by URL; some hosts answer nothing."""
 
     files: dict[str, dict[str, PutFile]] = field(default_factory=lambda: defaultdict(dict))
     answers: dict[str, str] = field(default_factory=dict)
+    dead: set[str] = field(default_factory=set)
 
     def facts(self, host: str, script: str) -> str:
         """What the driver's script prints, for the paths that it asks for."""
@@ -32,6 +33,8 @@ class FakeHosts:
         return None
 
     def run(self, host: str, command: str | Sequence[str], *, as_root: bool = True) -> Result:
+        if host in self.dead:
+            raise Unreachable("no route to host", where=host)
         url = command[-1]
         if url not in self.answers:
             raise CommandFailed("curl: (7) refused", where=host)

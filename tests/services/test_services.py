@@ -14,8 +14,8 @@ from fake_cluster import FakeCluster
 from fake_hosts import FakeHosts
 
 from rekindle import packages, plan, services
-from rekindle.errors import GateFailed, Incomplete, InputError, RekindleError
-from rekindle.inventory import Inventory, parse
+from rekindle.errors import GateFailed, Incomplete, InputError, RekindleError, Unreachable
+from rekindle.inventory import Inventory, Role, parse
 from rekindle.packages import BarrierSpec
 from rekindle.plan import Declared, Key, Plan, State, Step
 from rekindle.secrets import Keyring, Secret
@@ -288,16 +288,46 @@ def test_an_option_that_the_schema_refuses_is_an_error_before_anything_is_sent(w
     assert world.cluster.log == []
 
 
-def test_a_barrier_is_asked_of_a_task(world: World) -> None:
+BARRIER = BarrierSpec(service="orders", path="/barrier")
+AGENTS = ("private-1", "private-2", "private-3")
+
+
+@pytest.fixture
+def acknowledging(world: World) -> World:
+    """A world whose orders say what they acknowledged."""
     world.apply()
     world.cluster.apps["/orders"]["tasks"] = [{"host": "10.0.2.11", "ports": [3301]}]
     world.hosts.answers["http://10.0.2.11:3301/barrier"] = '{"offsets": {"0": 7}}'
-    spec = BarrierSpec(service="orders", path="/barrier")
-    client = world.cluster.client()
-    assert services.barrier(client, world.hosts, "master-1", spec) == {"offsets": {"0": 7}}
+    return world
+
+
+@pytest.mark.parametrize("dead", [(), AGENTS[:1], AGENTS[:2]])
+def test_a_barrier_is_asked_on_any_private_agent_that_answers(acknowledging: World, dead: tuple[str, ...]) -> None:
+    world = acknowledging
+    world.hosts.dead.update(dead)
+    said = services.barrier(world.cluster.client(), world.hosts, world.inventory, BARRIER)
+    assert said == {"offsets": {"0": 7}}
+
+
+@pytest.mark.parametrize(
+    ("dead", "roles", "error", "said"),
+    [
+        ((), {Role.PRIVATE_AGENT}, GateFailed, "orders does not say"),
+        (AGENTS, {Role.PRIVATE_AGENT}, Unreachable, "no private agent answers: private-1: .*; private-3: "),
+        ((), {Role.MASTER}, InputError, "inventory of dev: .* no private agent"),
+    ],
+)
+def test_a_barrier_that_nobody_can_say_is_an_error(
+    acknowledging: World, dead: tuple[str, ...], roles: set[Role], error: type[RekindleError], said: str
+) -> None:
+    world = acknowledging
     world.hosts.answers.clear()
-    with pytest.raises(GateFailed, match="orders does not say"):
-        services.barrier(client, world.hosts, "master-1", spec)
+    world.hosts.dead.update(dead)
+    hosts = tuple(host for host in world.inventory.hosts if host.role in roles)
+    inventory = world.inventory.model_copy(update={"hosts": hosts})
+    with pytest.raises(error, match=said) as caught:
+        services.barrier(world.cluster.client(), world.hosts, inventory, BARRIER)
+    assert caught.value.next_step
 
 
 def test_a_failure_of_one_service_leaves_the_others_done(world: World) -> None:

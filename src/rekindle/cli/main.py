@@ -22,7 +22,6 @@ from rekindle import services
 from rekindle.aws.clients import Clients
 from rekindle.cli import show
 from rekindle.errors import InputError, RekindleError
-from rekindle.inventory import Role
 from rekindle.operation import Operation, opened
 from rekindle.plan import Plan
 from rekindle.progress import Progress
@@ -147,7 +146,6 @@ def backup(environment: Environment, as_json: Json = False, take_lock: TakeLock 
             reach.cluster(op, transport) as client,
             op.progress.phase("restore point"),
         ):
-            agent = op.inventory.with_role(Role.PRIVATE_AGENT)[0].name
             point = backups.run(
                 backups.Backup(
                     inventory=op.inventory,
@@ -160,7 +158,7 @@ def backup(environment: Environment, as_json: Json = False, take_lock: TakeLock 
                     groups=backups.groups_of(
                         supplies.of_release(op, release).packages,
                         op.inventory,
-                        lambda spec: services.barrier(client, transport, agent, spec),
+                        lambda spec: services.barrier(client, transport, op.inventory, spec),
                     ),
                     tell=op.progress.tell,
                 )

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rekindle import services
-from rekindle.inventory import Role
 from rekindle.operation import Operation
 from rekindle.replay import Apply
 from rekindle.verbs import reach, supplies, work
@@ -39,9 +38,8 @@ class ReplayVerbs:
 def barriers(operation: Operation, declared: Supplies) -> dict[str, dict[str, Any]]:
     """By package, what its service says was acknowledged."""
     with reach.hosts(operation) as transport, reach.cluster(operation, transport) as client:
-        agent = operation.inventory.with_role(Role.PRIVATE_AGENT)[0].name
         return {
-            package.name: services.barrier(client, transport, agent, package.spec.backup.barrier)
+            package.name: services.barrier(client, transport, operation.inventory, package.spec.backup.barrier)
             for package in declared.packages
             if package.spec.backup and package.spec.backup.barrier
         }
