@@ -79,6 +79,20 @@ def test_time_is_bounded(one: Transport) -> None:
     assert time.monotonic() - began < 3
 
 
+@needs_root
+@pytest.mark.parametrize("end", ["exit 7", "sleep 30"])
+def test_no_error_of_facts_shows_what_was_printed(one: Transport, end: str) -> None:
+    with pytest.raises(CommandFailed) as caught:
+        one.facts("m", f"echo c2VjcmV0; {end}", timeout=1)
+    assert "c2VjcmV0" not in str(caught.value)
+
+
+@needs_root
+def test_an_error_of_facts_shows_what_went_wrong(one: Transport) -> None:
+    with pytest.raises(CommandFailed, match="no such thing"):
+        one.facts("m", "echo c2VjcmV0; echo no such thing >&2; exit 7")
+
+
 def test_a_child_left_behind_does_not_hold_the_command(one: Transport) -> None:
     began = time.monotonic()
     assert one.run("m", "sleep 20 & echo done", as_root=False).stdout == "done\n"

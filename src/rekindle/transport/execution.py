@@ -28,10 +28,10 @@ class Result:
     stderr: str = field(repr=False)
     is_cut: bool = False  # the beginning of an output was dropped
 
-    def check(self) -> "Result":
+    def check(self, *, show_stdout: bool = True) -> "Result":
         """Itself; CommandFailed with the last lines if the command failed."""
         if self.exit_code:
-            raise failed(self)
+            raise failed(self, show_stdout=show_stdout)
         return self
 
 
@@ -68,8 +68,20 @@ def quoted(command: str | Sequence[str], *, as_root_from: str | None) -> str:
     return shlex.join(words)
 
 
-def execute(session: Any, host: str, line: str, *, stdin: bytes, timeout: float, limit: int = OUTPUT_LIMIT) -> Result:
-    """Runs one line in a fresh channel; Unreachable if the connection drops, CommandFailed when time is up."""
+def execute(
+    session: Any,
+    host: str,
+    line: str,
+    *,
+    stdin: bytes,
+    timeout: float,
+    limit: int = OUTPUT_LIMIT,
+    show_stdout: bool = True,
+) -> Result:
+    """Runs one line in a fresh channel; Unreachable if the connection drops, CommandFailed when time is up.
+
+    `show_stdout` false: no error shows what it printed there, for it may be a secret.
+    """
     deadline = time.monotonic() + timeout
     out, err = Tail(limit), Tail(limit)
     session.exec_command(line)
@@ -79,7 +91,8 @@ def execute(session: Any, host: str, line: str, *, stdin: bytes, timeout: float,
     except TimeoutError:
         session.close()
         raise CommandFailed(
-            f"did not finish within {timeout:g} s: {shortened(line)}{_shown(err.text() or out.text())}", where=host
+            f"did not finish within {timeout:g} s: {shortened(line)}{_output(out.text(), err.text(), show_stdout)}",
+            where=host,
         ) from None
     code = session.recv_exit_status()
     is_connected = session.get_transport().is_active()
@@ -92,10 +105,10 @@ def execute(session: Any, host: str, line: str, *, stdin: bytes, timeout: float,
     )
 
 
-def failed(result: Result) -> CommandFailed:
+def failed(result: Result, *, show_stdout: bool = True) -> CommandFailed:
     """The error that carries host, command, exit code and the last lines of output."""
     how = "was ended by a signal" if result.exit_code == -1 else f"exited with {result.exit_code}"
-    output = _shown(result.stderr.strip() or result.stdout.strip())
+    output = _output(result.stdout, result.stderr, show_stdout)
     return CommandFailed(f"{shortened(result.command)} {how}{output}", where=result.host)
 
 
@@ -110,8 +123,9 @@ def shortened(line: str) -> str:
     return first if len(first) <= 160 else first[:157] + "…"
 
 
-def _shown(text: str) -> str:
-    lines = last_lines(text, SHOWN_LINES)
+def _output(stdout: str, stderr: str, show_stdout: bool) -> str:
+    """The last lines of stderr; of stdout if stderr has none and it may be shown."""
+    lines = last_lines(stderr, SHOWN_LINES) or (last_lines(stdout, SHOWN_LINES) if show_stdout else "")
     return "\n" + "\n".join(f"    {line}" for line in lines.splitlines()) if lines else ""
 
 

@@ -77,22 +77,27 @@ class Transport:
         check: bool = True,
         as_root: bool = True,
         limit: int = OUTPUT_LIMIT,
+        show_stdout: bool = True,
     ) -> Result:
         """Runs shell text (a string) or words that no shell sees (a sequence).
 
         The last `limit` bytes of each output are kept. CommandFailed if it exits with anything but 0
-        (unless `check` is false) or takes more than `timeout` seconds.
+        (unless `check` is false) or takes more than `timeout` seconds; it shows what was printed, on stdout
+        only if `show_stdout`.
         """
         line = quoted(command, as_root_from=self.inventory.ssh.user if as_root else None)
         session = self._connections.session(self.inventory.host(host))
         given = stdin.encode() if isinstance(stdin, str) else stdin
-        result = execute(session, host, line, stdin=given, timeout=timeout, limit=limit)
-        return result.check() if check else result
+        result = execute(session, host, line, stdin=given, timeout=timeout, limit=limit, show_stdout=show_stdout)
+        return result.check(show_stdout=show_stdout) if check else result
 
     def facts(self, host: str, script: str, *, timeout: float = FACTS_SECONDS) -> str:
-        """What a POSIX shell script prints, in one round trip, while no stream is being placed on the host."""
+        """What a POSIX shell script prints, in one round trip, while no stream is being placed on the host.
+
+        It may print secrets to be digested here, so no error shows any of it.
+        """
         reader = ["flock", "-s", "-o", "-w", str(int(timeout)), streams.LOCK, "sh", "-s"]
-        result = self.run(host, reader, stdin=script, timeout=timeout, limit=FACTS_LIMIT)
+        result = self.run(host, reader, stdin=script, timeout=timeout, limit=FACTS_LIMIT, show_stdout=False)
         if result.is_cut:
             raise CommandFailed(f"its facts are longer than {FACTS_LIMIT} bytes", where=host)
         return result.stdout
