@@ -20,6 +20,7 @@ from rekindle.packages import BarrierSpec
 from rekindle.plan import Declared, Key, Plan, State, Step
 from rekindle.secrets import Keyring, Secret
 from rekindle.services import Declaration
+from rekindle.verbs import work
 
 PROJECT = Path(__file__).resolve().parents[2]
 AZS = ("us-east-1a", "us-east-1b", "us-east-1c")
@@ -259,6 +260,18 @@ def test_empty_data_is_begun_with_only_at_the_first_installation_and_only_for_a_
     world.edit("kafka/values.yaml", "heap: 256", "heap: 300")
     world.apply()
     assert {world.cluster.apps[b]["env"]["INITIALISE_UNTIL"] for b in BROKERS} == {"0"}
+
+
+def test_drift_leaves_out_what_went_with_a_removed_host(world: World) -> None:
+    world.apply()
+    applied = {d.key: d.state for d in world.declare().declared}
+    hosts = tuple(host for host in world.inventory.hosts if host.name != "private-3")
+    before, after = (
+        {d.key for d in work.lasting(applied, inventory)}
+        for inventory in (world.inventory, world.inventory.model_copy(update={"hosts": hosts}))
+    )
+    assert before == {key for key in applied if not key[1].startswith("health:")}
+    assert before - after == {("private-3", "secret_file:/var/lib/rekindle/secrets/orders/token")}
 
 
 def test_prune_removes_what_is_owned_and_no_longer_declared(world: World) -> None:

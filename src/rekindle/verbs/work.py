@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rekindle import bootstrap, plan, roles, services
+from rekindle.inventory import Inventory
 from rekindle.operation import Operation
-from rekindle.plan import Declared, Driver, Key, Observed, Plan
+from rekindle.plan import Declared, Driver, Key, Observed, Plan, State
 from rekindle.roles import DcosSettings
 from rekindle.transport import Transport
 from rekindle.verbs import reach
@@ -100,12 +101,7 @@ def on_cluster(
 
 def drifted(operation: Operation) -> Plan:
     """The steps back to what was last applied to services; nothing is written."""
-    applied = operation.journal.fold().applied
-    declared = [
-        Declared(target=target, subject=subject, state=state)
-        for (target, subject), state in applied.items()
-        if subject.partition(":")[0] in SERVICE_KINDS
-    ]
+    declared = lasting(operation.journal.fold().applied, operation.inventory)
     with reach.hosts(operation) as transport, reach.cluster(operation, transport) as client:
         drivers = services.drivers(client, transport, operation.keyring, declared, loaded(operation))
         observed = plan.observe(declared, drivers)
@@ -118,6 +114,16 @@ def drifted(operation: Operation) -> Plan:
         journal_head=operation.journal.head.digest,
         steps=plan.diff(declared, observed.facts),
     )
+
+
+def lasting(applied: Mapping[Key, State | None], inventory: Inventory) -> list[Declared]:
+    """Of what was applied, what services still are to be; what a removed host held went with it."""
+    there = {services.MARATHON, services.COSMOS, *(host.name for host in inventory.hosts)}
+    return [
+        Declared(target=target, subject=subject, state=state)
+        for (target, subject), state in applied.items()
+        if target in there and subject.partition(":")[0] in SERVICE_KINDS
+    ]
 
 
 def carry_out(operation: Operation, work: Work) -> None:
