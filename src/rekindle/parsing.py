@@ -23,11 +23,15 @@ class Frozen(BaseModel):
 def read_yaml(path: Path) -> Any:
     """The decoded content of a YAML or JSON file; InputError names the file, line and column."""
     try:
-        return yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"is not text in UTF-8: {error}", where=str(path), next_step=_SAVE_AS_TEXT) from error
     except yaml.YAMLError as error:
         raise InputError(f"is not YAML: {error}", where=str(path)) from error
+    except ValueError as error:  # of a value that looks like a date, a time or a number, and is none
+        raise InputError(f"holds a value that is none: {error}", where=str(path), next_step=_QUOTE) from error
 
 
 def decoded(value: Any, *, where: str) -> Any:
@@ -59,6 +63,10 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     names = sorted(valid)
     close = get_close_matches(name, names, n=1, cutoff=0.6)
     return f"did you mean {close[0]}?" if close else f"valid are {', '.join(names)}"
+
+
+_SAVE_AS_TEXT = "Save the file as UTF-8 and run it again."
+_QUOTE = "Correct the value, or quote it if it is meant as text, and run it again."
 
 
 def _sentence(model: type[BaseModel], item: Mapping[str, Any]) -> str:

@@ -47,6 +47,11 @@ def answer(code: str, status: int = 400) -> ClientError:
         (answer("UnauthorizedOperation", 403), Refused),
         (answer("AccessDenied", 403), Refused),
         (answer("ExpiredToken"), Refused),
+        (answer("ExpiredTokenException"), Refused),
+        (answer("RequestExpired"), Refused),
+        (answer("UnrecognizedClientException"), Refused),
+        (answer("SignatureDoesNotMatch", 403), Refused),
+        (answer("InvalidSignatureException"), Refused),
         (answer("503", 503), Unreachable),
         (answer("ServiceUnavailable", 503), Unreachable),
         (answer("SlowDown"), Unreachable),
@@ -63,6 +68,7 @@ def test_each_error_becomes_one_of_ours(ec2: Any, error: Exception, ours: type[R
         raise error
     assert type(caught.value) is ours
     assert caught.value.where == "AWS ec2 in us-west-2"
+    assert caught.value.next_step or ours is CommandFailed
 
 
 def test_an_answer_is_told_with_api_code_and_message(ec2: Any) -> None:
@@ -71,6 +77,28 @@ def test_an_answer_is_told_with_api_code_and_message(ec2: Any) -> None:
     assert str(caught.value) == "AWS ec2 in us-west-2: RunInstances: InvalidSubnet: the message"
     assert is_code(caught.value, "InvalidSubnet", "Other")
     assert not is_code(caught.value, "Other")
+
+
+@pytest.mark.parametrize(
+    ("variables", "region", "said"),
+    [
+        ({"AWS_PROFILE": "nobody"}, "us-west-2", "AWS: .*nobody"),
+        ({"AWS_ACCESS_KEY_ID": "half", "AWS_SECRET_ACCESS_KEY": ""}, "us-west-2", "s3 in us-west-2: Partial"),
+        ({}, "", "Invalid endpoint"),
+        ({}, "no region", "no region"),
+        ({"AWS_ENDPOINT_URL": "nonsense"}, "us-west-2", "Invalid endpoint: nonsense"),
+    ],
+)
+def test_what_is_configured_wrong_is_an_input_error_before_aws_is_asked(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], region: str, said: str
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=said) as caught:
+        Clients().s3(region)
+    assert caught.value.next_step
 
 
 def test_errors_that_are_not_of_aws_pass(ec2: Any) -> None:

@@ -1,10 +1,13 @@
 """Logins renew themselves, safe calls are repeated, and errors say what failed without a token."""
 
+from collections.abc import Callable
+
 import httpx
 import pytest
 from fake_cluster import PEM, FakeCluster
 
 from rekindle.dcos import ApiError, Credentials, LoginFailed
+from rekindle.dcos.marathon import Marathon
 from rekindle.errors import InputError, Unreachable
 from rekindle.secrets import Secret
 
@@ -109,6 +112,17 @@ def test_an_error_says_method_path_status_and_message(cluster: FakeCluster, answ
     with pytest.raises(ApiError) as caught:
         cluster.session().get(APPS)
     assert f"GET {APPS} was {said}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "call", [lambda marathon: marathon.put({"id": "/web"}), lambda marathon: marathon.delete("/web")]
+)
+def test_a_change_that_is_answered_with_no_json_is_an_error(
+    cluster: FakeCluster, call: Callable[[Marathon], object]
+) -> None:
+    cluster.failing = [httpx.Response(200, html="<html>a proxy's page</html>")]
+    with pytest.raises(ApiError, match=f"{APPS}/web was answered 200: the answer is not JSON"):
+        call(cluster.client().marathon)
 
 
 def test_no_answer_at_all_is_unreachable(cluster: FakeCluster) -> None:

@@ -39,11 +39,19 @@ def test_what_is_wrong_is_said(data, sentence):
     assert caught.value.where == "dev.yaml"
 
 
-@pytest.mark.parametrize(("text", "sentence"), [("a: [", "is not YAML"), (None, "cannot be read")])
-def test_a_file_that_cannot_be_read_is_named(tmp_path, text, sentence):
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"a: [", "is not YAML"),
+        (None, "cannot be read"),
+        (b"a: \xff", "is not text in UTF-8"),
+        (b"a: 2024-13-45", "holds a value that is none: month must be in"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path, content, sentence):
     path = tmp_path / "dev.yaml"
-    if text is not None:
-        path.write_text(text)
+    if content is not None:
+        path.write_bytes(content)
     with pytest.raises(InputError, match=sentence) as caught:
         load(Settings, path)
     assert caught.value.where == str(path)

@@ -1,11 +1,16 @@
 """AWS clients by service and region; one module alone makes them."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+
+from rekindle.errors import InputError
 
 Client: TypeAlias = Any
 """A boto3 client; its calls go inside `errors.translated`."""
@@ -27,7 +32,8 @@ class Clients:
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
     ) -> None:
-        self._session: Any = session or boto3.Session()
+        with _configured():
+            self._session: Any = session or boto3.Session()
         self._config = Config(
             connect_timeout=connect_seconds,
             read_timeout=read_seconds,
@@ -62,5 +68,19 @@ class Clients:
         name = f"{service}{'' if config is self._config else ' unsigned'}"
         with self._making:
             if (name, region) not in self._made:
-                self._made[name, region] = self._session.client(service, region_name=region, config=config)
+                with _configured(f"AWS {service} in {region}"):
+                    self._made[name, region] = self._session.client(service, region_name=region, config=config)
             return self._made[name, region]
+
+
+@contextmanager
+def _configured(where: str = "AWS") -> Iterator[None]:
+    """Inside it nothing is asked of AWS: what fails is a profile, a region, an endpoint or a half of credentials."""
+    try:
+        yield
+    except (BotoCoreError, ValueError) as error:
+        raise InputError(
+            str(error),
+            where=where,
+            next_step="Correct the region, the AWS_… variables or the files in ~/.aws, and run the command again.",
+        ) from error

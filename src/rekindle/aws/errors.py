@@ -34,9 +34,14 @@ FORBIDDEN = frozenset(
         "AccessDeniedException",
         "AuthFailure",
         "ExpiredToken",
+        "ExpiredTokenException",
         "InvalidAccessKeyId",
         "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
         "UnauthorizedOperation",
+        "UnrecognizedClientException",
     }
 )
 FIRST_SERVER_ERROR = 500

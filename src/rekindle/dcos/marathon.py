@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from rekindle.dcos.errors import ApiError
-from rekindle.dcos.session import Session
+from rekindle.dcos.session import Session, decoded
 from rekindle.errors import GateFailed
 
 BASE = "/service/marathon/v2"
@@ -129,7 +129,7 @@ class Marathon:
             asked = {**params, "force": str(force).lower()}
             try:
                 answer = self._session.request(method, _url(app_id), params=asked, json=json)
-                return str(answer.json().get("deploymentId", ""))
+                return str(decoded(answer).get("deploymentId", ""))
             except ApiError as error:
                 if error.status != 409 or self._clock() >= until:
                     raise
