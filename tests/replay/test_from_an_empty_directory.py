@@ -9,6 +9,7 @@ from moto.moto_api._internal.models import moto_api_backend
 
 from rekindle import replay
 from rekindle.errors import GateFailed, InputError, Refused, Superseded
+from rekindle.journal.entries import Fenced, SupersededBy
 from rekindle.replay.public_name import switch_key
 
 pytestmark = pytest.mark.integration
@@ -94,6 +95,19 @@ def test_an_environment_that_runs_something_is_not_built_onto(region: LostRegion
         journal.append(*_history_of(region))
     with pytest.raises(Refused, match="master-1"):
         replay.run(replay.Request(**{**vars(other), "environment": "qa"}), Cluster())
+
+
+def test_a_failback_lifts_the_mark_of_what_it_rebuilt_and_ends_the_replay_before_it(region: LostRegion) -> None:
+    with region.writing("dev-dr") as (journal, _):
+        journal.append(SupersededBy(environment="dev", epoch=1))
+    region.run(Cluster())
+    region.journal("dev-dr").fold().require_in_force("dev-dr")
+    with region.writing("dev") as (journal, _):
+        journal.append(Fenced(epoch=1))  # as the failback onto it does
+    cluster = Cluster()
+    with pytest.raises(Refused, match="master-1"):
+        region.run(cluster, directory="elsewhere")
+    assert cluster.calls == []
 
 
 def _history_of(region: LostRegion):  # type: ignore[no-untyped-def]

@@ -14,7 +14,7 @@ from rekindle.aws import compute
 from rekindle.environment.settings import RESTORE_KEY, STANDBY_KEY
 from rekindle.errors import InputError, Refused
 from rekindle.infrastructure import Lookup, Project, Recorded
-from rekindle.journal.entries import SupersededBy
+from rekindle.journal.entries import Fenced, SupersededBy
 from rekindle.journal.journal import Journal
 from rekindle.journal.release import Releases
 from rekindle.operation import Operation, stores_of
@@ -27,7 +27,7 @@ from rekindle.replay.planning import Phase, ReplayPlan, plan_of
 from rekindle.replay.public_name import PublicName, await_switched, switch
 from rekindle.replay.report import ReplayReport
 from rekindle.replay.situation import Situation
-from rekindle.replay.survey import survey
+from rekindle.replay.survey import mark_in_force, over, survey
 from rekindle.replay.verbs import Apply, Verbs
 
 
@@ -47,8 +47,8 @@ def run(request: Request, verbs: Verbs) -> ReplayReport:
         if operation is None:
             return _refused(request, gone)
         ledger = Ledger.read(operation.journal)
-        if ledger.report and ledger.report.environment == request.environment:
-            return ledger.report
+        if report := over(ledger.report, request.environment, gone.journal.fold(), request.recovery):
+            return report
         situation = survey(evidence(request, gone, operation), request.choices)
         return _carried_out(request, gone, operation, verbs, ledger, situation, started)
 
@@ -136,7 +136,15 @@ class Work:
             self.request.progress.tell,
             config=self.settings,
         )
+        self.fence_former_hosts()
         return {}
+
+    def fence_former_hosts(self) -> None:
+        """Commands on the recovery environment work, even if another once took its place."""
+        journal = self.operation.journal
+        if mark := mark_in_force(journal.fold()):
+            # the mark was for its former hosts: it had none when this replay began, and these are new
+            journal.append(Fenced(epoch=mark.epoch, evidence=f"rebuilt on new hosts from {self.planned.environment}"))
 
     @property
     def settings(self) -> dict[str, str]:

@@ -17,6 +17,7 @@ from rekindle.journal.mirror import Mirror
 from rekindle.journal.release import Artifact
 from rekindle.parsing import nearest
 from rekindle.replay.ledger import Ledger
+from rekindle.replay.report import ReplayReport
 from rekindle.replay.situation import Answer, Begun, Choices, Situation
 
 
@@ -40,7 +41,7 @@ class Evidence:
 
 def survey(evidence: Evidence, choices: Choices) -> Situation:
     """The situation; InputError for an unknown restore point, or another release than the replay began with."""
-    begun = _committed(evidence)
+    begun = committed(evidence.ledger.begun if evidence.ledger else None, evidence.folded, evidence.recovery)
     if begun and begun.release != evidence.release:
         raise InputError(
             f"this replay goes on with release {begun.release}", next_step=f"Say --release {begun.release}."
@@ -68,7 +69,7 @@ def survey(evidence: Evidence, choices: Choices) -> Situation:
         public_name=name.result(),
         region_api=region.result(),
         running=tuple(host.name for host in evidence.inventory.hosts) if evidence.inventory else (),
-        superseded=_in_force(evidence.folded),
+        superseded=mark_in_force(evidence.folded),
         last_epoch=evidence.folded.superseded.epoch if evidence.folded.superseded else 0,
         begun=begun,
     )
@@ -97,15 +98,25 @@ def region_answers(region: str | None) -> Answer:
     return Answer(is_serving=True, said="it answers")
 
 
-def _committed(evidence: Evidence) -> Begun | None:
-    """The replay that goes on: one that has put its mark on the lost environment. Before that it changed nothing."""
-    begun, mark = evidence.ledger.begun if evidence.ledger else None, evidence.folded.superseded
-    if begun is None or mark is None:
+def committed(begun: Begun | None, gone: Folded, recovery: str) -> Begun | None:
+    """The replay that goes on: one whose mark is on the lost environment. Before that it changed nothing."""
+    return begun if begun and _is_marked(gone, recovery, begun.epoch) else None
+
+
+def over(report: ReplayReport | None, environment: str, gone: Folded, recovery: str) -> ReplayReport | None:
+    """The report of a replay of this environment that is over, while its mark is in force; later ones begin anew."""
+    if report is None or report.environment != environment:
         return None
-    return begun if (mark.environment, mark.epoch) == (evidence.recovery, begun.epoch) else None
+    return report if _is_marked(gone, recovery, report.epoch) else None
 
 
-def _in_force(folded: Folded) -> SupersededBy | None:
+def _is_marked(gone: Folded, recovery: str, epoch: int) -> bool:
+    mark = mark_in_force(gone)
+    return mark is not None and (mark.environment, mark.epoch) == (recovery, epoch)
+
+
+def mark_in_force(folded: Folded) -> SupersededBy | None:
+    """Who took this environment's place; None if nobody did, or it was fenced since."""
     mark, fenced = folded.superseded, folded.fenced
     return None if mark is None or (fenced and fenced.epoch >= mark.epoch) else mark
 

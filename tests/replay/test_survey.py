@@ -1,0 +1,72 @@
+"""Which replay goes on, and which one is over, as tables: the lost environment's marks in, the replay out."""
+
+from dataclasses import replace
+
+import pytest
+from test_planning import BEGUN, MARK, NOON
+
+from rekindle.journal.entries import Entry, Fenced, SupersededBy
+from rekindle.journal.fold import fold
+from rekindle.replay.report import ReplayReport
+from rekindle.replay.survey import committed, mark_in_force, over
+
+REPORT = ReplayReport(
+    environment="dev",
+    recovery_environment="dev-dr",
+    epoch=1,
+    release="r1",
+    restore_point="rp-1",
+    barrier_at=None,
+    barrier={},
+    started=NOON.isoformat(),
+    ended=NOON.isoformat(),
+    replay_seconds=1,
+    failed_since=None,
+    answers_since=NOON.isoformat(),
+    rto_seconds=None,
+    rpo_seconds=None,
+    phases=(),
+    accepted_losses=(),
+    clients_renew=(),
+    is_unprotected=True,
+    folder="release",
+)
+FENCED = Fenced(epoch=1)
+MARKED_AGAIN = SupersededBy(environment="dev-dr", epoch=2)
+ELSEWHERE = SupersededBy(environment="dev-dr-2", epoch=1)
+
+
+@pytest.mark.parametrize(
+    ("marks", "epoch", "goes_on"),
+    [
+        ((), 1, False),
+        ((MARK,), 1, True),
+        ((MARK,), 2, False),
+        ((ELSEWHERE,), 1, False),
+        ((MARK, FENCED), 1, False),  # failed back since
+        ((MARK, FENCED, MARKED_AGAIN), 1, False),
+        ((MARK, FENCED, MARKED_AGAIN), 2, True),
+    ],
+)
+def test_a_replay_counts_under_its_own_mark_in_force_only(marks: tuple[Entry, ...], epoch: int, goes_on: bool) -> None:
+    gone = fold(marks)  # type: ignore[arg-type]
+    begun, report = replace(BEGUN, epoch=epoch), replace(REPORT, epoch=epoch)
+    assert committed(begun, gone, "dev-dr") == (begun if goes_on else None)
+    assert over(report, "dev", gone, "dev-dr") == (report if goes_on else None)
+
+
+def test_what_never_began_neither_goes_on_nor_is_over() -> None:
+    assert committed(None, fold([MARK]), "dev-dr") is None
+    assert over(None, "dev", fold([MARK]), "dev-dr") is None
+
+
+def test_a_report_of_another_environment_is_none_of_this_one() -> None:
+    assert over(replace(REPORT, environment="qa"), "dev", fold([MARK]), "dev-dr") is None
+
+
+@pytest.mark.parametrize(
+    ("entries", "mark"),
+    [((), None), ((MARK,), MARK), ((MARK, FENCED), None), ((MARK, FENCED, MARKED_AGAIN), MARKED_AGAIN)],
+)
+def test_a_mark_is_in_force_until_it_is_fenced(entries: tuple[Entry, ...], mark: SupersededBy | None) -> None:
+    assert mark_in_force(fold(entries)) == mark  # type: ignore[arg-type]
