@@ -2,6 +2,7 @@
 
 import http.server
 import os
+import signal
 import stat
 import threading
 import time
@@ -10,10 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from paramiko import Channel, SSHException
 from real_sshd import Sshd, host, inventory, make_key, start, stop
 
 from rekindle.errors import CommandFailed, HostKeyChanged, InputError, Unreachable
 from rekindle.transport import MemoryPins, PutFile, Transport
+from rekindle.transport.execution import execute
 
 is_root = os.geteuid() == 0
 needs_root = pytest.mark.skipif(not is_root, reason="changes owners")
@@ -228,6 +231,32 @@ def test_a_host_that_boots_late_is_waited_for(tmp_path: Path, pins: MemoryPins) 
         assert transport.run("m", "echo up", as_root=False).stdout == "up\n"
     timer.join()
     stop(later[0])
+
+
+@pytest.mark.parametrize("how", [EOFError(), ConnectionResetError("reset"), SSHException("Channel closed.")], ids=repr)
+def test_a_drop_as_a_command_begins_is_unreachable(
+    one: Transport, monkeypatch: pytest.MonkeyPatch, how: Exception
+) -> None:
+    def dropping(channel: Channel, line: str) -> None:
+        raise how
+
+    monkeypatch.setattr(Channel, "exec_command", dropping)
+    with pytest.raises(Unreachable, match="dropped as a command began") as caught:
+        one.run("m", "true")
+    assert (caught.value.where, caught.value.next_step) == ("m", "Run the same command again.")
+
+
+def test_a_host_that_falls_silent_is_not_waited_for_without_end(one: Transport) -> None:
+    server = int(one.run("m", "echo $PPID", as_root=False).stdout)
+    session = one._connections.session(host("m", 1))
+    began = time.monotonic()
+    os.kill(server, signal.SIGSTOP)
+    try:
+        with pytest.raises(Unreachable, match="dropped as a command began"):
+            execute(session, "m", "true", stdin=b"", timeout=0.5)
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert time.monotonic() - began < 3
 
 
 def test_a_dropped_connection_is_opened_again(one: Transport) -> None:

@@ -4,9 +4,12 @@ import select
 import shlex
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Thread
+from threading import Thread, Timer
 from typing import Any
+
+import paramiko
 
 from rekindle.errors import CommandFailed, Unreachable
 
@@ -84,21 +87,21 @@ def execute(
     """
     deadline = time.monotonic() + timeout
     out, err = Tail(limit), Tail(limit)
-    session.exec_command(line)
+    _begin(session, host, line, timeout)
     _feed(session, stdin)
     try:
         _drain(session, out, err, deadline)
     except TimeoutError:
-        session.close()
+        _close(session)
         raise CommandFailed(
             f"did not finish within {timeout:g} s: {shortened(line)}{_output(out.text(), err.text(), show_stdout)}",
             where=host,
         ) from None
     code = session.recv_exit_status()
     is_connected = session.get_transport().is_active()
-    session.close()
+    _close(session)
     if code == -1 and not is_connected:
-        raise Unreachable("the connection dropped while a command ran", where=host, next_step="Run the same again.")
+        raise _dropped(host, "while a command ran")
     stdout, stderr = out.text(), err.text()
     return Result(
         host=host, command=line, exit_code=code, stdout=stdout, stderr=stderr, is_cut=out.is_cut or err.is_cut
@@ -129,6 +132,24 @@ def _output(stdout: str, stderr: str, show_stdout: bool) -> str:
     return "\n" + "\n".join(f"    {line}" for line in lines.splitlines()) if lines else ""
 
 
+def _begin(session: Any, host: str, line: str, timeout: float) -> None:
+    """The command has begun; Unreachable if the connection drops, or the host does not answer in time."""
+    session.settimeout(timeout)
+    silence = Timer(timeout, session.close)  # paramiko waits for this one answer without any timeout
+    silence.daemon = True
+    silence.start()
+    try:
+        session.exec_command(line)
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        raise _dropped(host, "as a command began") from error
+    finally:
+        silence.cancel()
+
+
+def _dropped(host: str, when: str) -> Unreachable:
+    return Unreachable(f"the connection dropped {when}", where=host, next_step="Run the same command again.")
+
+
 def _feed(session: Any, stdin: bytes) -> None:
     if len(stdin) > SMALL_INPUT:
         Thread(target=_write, args=(session, stdin), daemon=True).start()
@@ -140,8 +161,13 @@ def _write(session: Any, stdin: bytes) -> None:
     try:
         session.sendall(stdin)
         session.shutdown_write()
-    except OSError:  # the command ended without reading it all; its exit code says more
+    except (OSError, EOFError):  # the command ended without reading it all; its exit code says more
         return
+
+
+def _close(session: Any) -> None:
+    with suppress(OSError, EOFError):  # the connection may just have dropped; how the command ended is known
+        session.close()
 
 
 def _drain(session: Any, out: Tail, err: Tail, deadline: float) -> None:
