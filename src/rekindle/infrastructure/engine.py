@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +25,7 @@ LAST_LINES = 15
 VARIABLES = {
     "PULUMI_SKIP_UPDATE_CHECK": "true",  # a recovery must not wait for a download page
     "PULUMI_DEBUG_COMMANDS": "true",  # --event-log is known only with it; Pulumi's automation API sets it too
+    "PULUMI_PYTHON_CMD": sys.executable,  # a release in an empty directory has no environment of its own
 }
 GATE = 'read -r go && exec "$@"'  # the engine starts when its start is on record, under the number recorded
 
