@@ -15,7 +15,7 @@ NAME = "foundation"
 
 def build(settings: Foundation) -> dict[str, Any]:
     """Declares the foundation and returns the stack's outputs."""
-    keys = Keys(NAME)
+    keys = Keys(NAME, settings.region)
     prefix = settings.bucket_prefix
     journal = PrivateBucket(
         f"{prefix}-journal",

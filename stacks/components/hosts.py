@@ -46,6 +46,8 @@ class Hosts(pulumi.ComponentResource):
             instance_type=host.machine.instance_type,
             subnet_id=self._args.subnet_ids[f"{host.zone}-{host.az}"],
             private_ip=self._addresses.get(host.name),
+            # Its subnet's way out is the Internet gateway, which drops what comes from a private address.
+            associate_public_ip_address=True if host.role is Role.PUBLIC_AGENT else None,
             vpc_security_group_ids=[self._args.group_ids[host.role]],
             key_name=self._args.key_name,
             iam_instance_profile=self._args.instance_profiles.get(host.role),

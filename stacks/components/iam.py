@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 from pulumi_aws import iam
 
-from rekindle.inventory import AGENTS, Role
+from rekindle.inventory import Role
 
 ENVIRONMENT_TAG = "rekindle:environment"
 ASSUMED_BY_EC2 = {
@@ -61,7 +61,7 @@ class HostRoles(pulumi.ComponentResource):
 def policy(role: Role, args: HostRolesArgs) -> dict[str, Any]:
     """What a host of this role may do."""
     statements = [_read_artifacts(args.artifacts_bucket)]
-    if role in AGENTS:
+    if role is Role.PRIVATE_AGENT:
         statements += _move_volumes(args.environment)
     return {"Version": "2012-10-17", "Statement": statements}
 

@@ -390,6 +390,23 @@ def test_a_host_may_do_what_its_role_says(aws: Aws, zone: tuple[Zone, str, str],
     ec2.create_tags(Resources=[volume, zone[2]], Tags=[{"Key": "cluster", "Value": "dev"}])
     agent.attach_volume(VolumeId=volume, InstanceId=zone[2], Device="/dev/xvdp")
     agent.detach_volume(VolumeId=volume)
+    _only_with_the_keys_leave(aws, agent, zone[2])
+
+
+def _only_with_the_keys_leave(aws: Aws, agent: Any, host: str) -> None:
+    """A volume under a customer's key is attached by whom that key's policy lets use it through EC2."""
+    kms, ec2 = aws("kms"), aws("ec2")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    volume = ec2.create_volume(AvailabilityZone="us-east-1b", Size=1, Encrypted=True, KmsKeyId=key)["VolumeId"]
+    ec2.create_tags(Resources=[volume], Tags=[{"Key": "cluster", "Value": "dev"}])
+    with pytest.raises(ClientError, match="CustomerKeyHasBeenRevoked"):
+        agent.attach_volume(VolumeId=volume, InstanceId=host, Device="/dev/xvdq")
+    through_ec2 = {"StringEquals": {"kms:ViaService": "ec2.us-east-1.amazonaws.com"}}
+    statement = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "kms:CreateGrant", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [{**statement, "Condition": through_ec2}]})
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=policy)
+    agent.attach_volume(VolumeId=volume, InstanceId=host, Device="/dev/xvdq")
+    agent.detach_volume(VolumeId=volume)
 
 
 # -- load balancers ----------------------------------------------------------------------------

@@ -52,7 +52,9 @@ class Recorder(pulumi.runtime.Mocks):
         return f"{args.name}-id", {**given, "zoneId": "Z2", **args.inputs, **extra}
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
-        raise AssertionError(f"the program looks nothing up: {args.token}")
+        if args.token != "aws:index/getCallerIdentity:getCallerIdentity":
+            raise AssertionError(f"the program looks up only whose account this is: {args.token}")
+        return {"accountId": "123456789012"}
 
     def of(self, kind: str) -> dict[str, dict[str, Any]]:
         """Inputs by name of all resources of a type."""
@@ -156,6 +158,11 @@ def test_masters_and_bootstrap_have_fixed_addresses_and_nobody_else(dev):
     assert fixed == {"dev-master-1": "10.10.128.10", "dev-bootstrap": "10.10.128.9"}
 
 
+def test_only_a_public_agent_asks_for_an_address_that_the_internet_gateway_lets_out(dev):
+    instances = dev[0].of("aws:ec2/instance:Instance")
+    assert {n for n, made in instances.items() if made.get("associatePublicIpAddress")} == {"dev-public-agent-1"}
+
+
 def test_all_that_can_be_tagged_says_its_environment_and_urn(dev):
     tagged = [made for made in dev[0].made if "tags" in made.inputs]
     assert len(tagged) > 100
@@ -242,6 +249,17 @@ def test_the_journal_can_be_written_once_only(ground):
     assert ground[0].of("aws:s3/bucket:Bucket")["rekindle-example-journal"]["objectLockEnabled"] is True
 
 
+def test_whoever_attaches_a_restored_volume_may_use_its_key(ground):
+    (key,) = ground[0].of("aws:kms/key:Key").values()
+    by_iam, by_volumes = json.loads(key["policy"])["Statement"]
+    assert by_iam["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
+    assert "kms:CreateGrant" in by_volumes["Action"]
+    assert by_volumes["Condition"]["StringEquals"] == {
+        "kms:ViaService": "ec2.us-west-2.amazonaws.com",
+        "kms:CallerAccount": "123456789012",
+    }
+
+
 def test_only_the_switch_is_public(ground):
     blocks = ground[0].of("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock")
     public = {name for name, block in blocks.items() if not block["restrictPublicBuckets"]}
@@ -254,7 +272,7 @@ def test_no_host_may_create_or_delete_a_volume(role):
     actions = [action for s in policy(role, args)["Statement"] for action in s["Action"]]
     moves = {"ec2:AttachVolume", "ec2:DetachVolume"}
     assert not [a for a in actions if "Create" in a or "Delete" in a or a.endswith("*")]
-    assert (moves <= set(actions)) is (role in (Role.PRIVATE_AGENT, Role.PUBLIC_AGENT))
+    assert (moves <= set(actions)) is (role is Role.PRIVATE_AGENT)
     for statement in policy(role, args)["Statement"]:
         if moves & set(statement["Action"]):
             assert statement["Condition"] == {"StringEquals": {"aws:ResourceTag/rekindle:environment": "dev"}}

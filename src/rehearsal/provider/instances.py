@@ -49,6 +49,7 @@ class Instance(Ec2Resource):
             "instanceType",
             "subnetId",
             "privateIp",
+            "associatePublicIpAddress",
             "keyName",
             "iamInstanceProfile",
             "userData",
@@ -61,7 +62,9 @@ class Instance(Ec2Resource):
         }
     )
     needs = frozenset({"ami", "instanceType", "subnetId"})
-    replaces = frozenset({"ami", "subnetId", "privateIp", "keyName", "rootBlockDevice.encrypted"})
+    replaces = frozenset(
+        {"ami", "subnetId", "privateIp", "associatePublicIpAddress", "keyName", "rootBlockDevice.encrypted"}
+    )
 
     def create(self, aws: Aws, want: Properties) -> str:
         made = aws.ec2.run_instances(**_launch(aws, want, self.tags(want)))
@@ -137,18 +140,12 @@ def _launch(aws: Aws, want: Properties, tags: list[dict[str, Any]]) -> dict[str,
     call: dict[str, Any] = {
         "ImageId": want["ami"],
         "InstanceType": want["instanceType"],
-        "SubnetId": want["subnetId"],
         "MinCount": 1,
         "MaxCount": 1,
         "TagSpecifications": tags,
     }
-    names = {
-        "privateIp": "PrivateIpAddress",
-        "keyName": "KeyName",
-        "userData": "UserData",
-        "vpcSecurityGroupIds": "SecurityGroupIds",
-    }
-    call |= {names[name]: want[name] for name in names if name in want}
+    names = {"keyName": "KeyName", "userData": "UserData"}
+    call |= {names[name]: want[name] for name in names if name in want} | _interface(want)
     if "iamInstanceProfile" in want:
         call["IamInstanceProfile"] = {"Name": want["iamInstanceProfile"]}
     if "metadataOptions" in want:
@@ -158,6 +155,17 @@ def _launch(aws: Aws, want: Properties, tags: list[dict[str, Any]]) -> dict[str,
     if want.get("volumeTags"):
         call["TagSpecifications"] = [*tags, {"ResourceType": "volume", "Tags": tag_list(want["volumeTags"])}]
     return call
+
+
+def _interface(want: Properties) -> dict[str, Any]:
+    """Where the instance is in the network: a public address can be asked for an interface alone."""
+    public = want.get("associatePublicIpAddress")
+    groups = "SecurityGroupIds" if public is None else "Groups"
+    names = {"subnetId": "SubnetId", "privateIp": "PrivateIpAddress", "vpcSecurityGroupIds": groups}
+    place = {names[name]: want[name] for name in names if name in want}
+    if public is None:
+        return place
+    return {"NetworkInterfaces": [{**place, "DeviceIndex": 0, "AssociatePublicIpAddress": public}]}
 
 
 def _root_mapping(aws: Aws, ami: str, root: Properties) -> dict[str, Any]:
@@ -197,6 +205,7 @@ def _properties(instance: dict[str, Any]) -> Properties:
         "subnetId": instance.get("SubnetId"),
         "privateIp": instance.get("PrivateIpAddress"),
         "publicIp": instance.get("PublicIpAddress"),
+        "associatePublicIpAddress": "PublicIpAddress" in instance,
         "privateDns": instance.get("PrivateDnsName"),
         "keyName": instance.get("KeyName"),
         "iamInstanceProfile": profile or None,

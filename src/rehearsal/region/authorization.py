@@ -8,7 +8,7 @@ from typing import Any
 
 from rehearsal.region import cloud
 from rehearsal.region.behaviour import keys
-from rehearsal.region.policies import Question, UnknownCondition, decide
+from rehearsal.region.policies import Question, UnknownCondition, decide, own_statements
 from rehearsal.region.refusals import Refusal
 from rehearsal.region.request import Call
 from rehearsal.region.stage import ACCOUNT, OPERATOR_KEY
@@ -144,7 +144,20 @@ def _role(call: Call, context: Mapping[str, str]) -> Refusal | None:
     for question in _questions(call, context):
         if not _decide(documents, question):
             return _denied(call, session, question)
-    return None
+    return _locked_volume(call, documents, context)
+
+
+def _locked_volume(call: Call, documents: list[Any], context: Mapping[str, str]) -> Refusal | None:
+    """Who attaches a volume that is encrypted under a customer's key needs that key's leave too."""
+    key = cloud.customer_key_of(call.region, call.parameters.get("VolumeId")) if call.action == "AttachVolume" else None
+    if key is None:
+        return None
+    via = {"kms:viaservice": f"ec2.{call.region}.amazonaws.com", "kms:calleraccount": ACCOUNT}
+    question = Question(action="kms:CreateGrant", resource=key.arn, context={**context, **via})
+    if _decide(documents, question) or _decide([own_statements(key.policy)], question):
+        return None
+    message = f"Volume {call.parameters['VolumeId']} cannot be attached. Unable to access its KMS key."
+    return Refusal(code="CustomerKeyHasBeenRevoked", message=message, status=400)
 
 
 def _decide(documents: list[Any], question: Question) -> bool:

@@ -62,6 +62,19 @@ def kms(region: str) -> Any:
     return kms_backends[ACCOUNT][region]
 
 
+def customer_key_of(region: str, volume_id: str | None) -> Any | None:
+    """The key that a volume is encrypted under, its own or its snapshot's; None for AWS's own key, or no key."""
+    volume = ec2(region).volumes.get(volume_id)
+    if volume is None:
+        return None
+    snapshot = ec2(region).snapshots.get(volume.snapshot_id)
+    name = snapshot.kms_key_id if snapshot is not None and snapshot.kms_key_id else volume.kms_key_id
+    if not name or name == ec2(region).default_kms_key_id:
+        return None
+    keys = kms(region)
+    return keys.keys.get(keys.get_key_id_from_alias(name) or keys.get_key_id(name))
+
+
 def route53() -> Any:
     return route53_backends[ACCOUNT][_PARTITION]
 

@@ -39,6 +39,17 @@ def decide(documents: Iterable[str | Mapping[str, Any]], question: Question) -> 
     return "Allow" in effects and "Deny" not in effects
 
 
+def own_statements(key_policy: str) -> dict[str, Any]:
+    """A key's policy without what it leaves to IAM: the statement for the account's root allows nobody by itself."""
+    kept = [s for s in _statements(key_policy) if not any(arn.endswith(":root") for arn in _aws_principals(s))]
+    return {"Statement": kept}
+
+
+def _aws_principals(statement: Mapping[str, Any]) -> list[str]:
+    principal = statement.get("Principal")
+    return _listed(principal.get("AWS") if isinstance(principal, Mapping) else principal)
+
+
 def _statements(document: str | Mapping[str, Any]) -> list[dict[str, Any]]:
     parsed = json.loads(document) if isinstance(document, str) else document
     statements = parsed.get("Statement", [])

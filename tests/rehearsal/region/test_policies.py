@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from rehearsal.region.policies import Question, UnknownCondition, decide
+from rehearsal.region.policies import Question, UnknownCondition, decide, own_statements
 
 VOLUME = "arn:aws:ec2:us-east-1:123456789012:volume/vol-1"
 DEV = {"aws:resourcetag/cluster": "dev"}
@@ -61,3 +62,11 @@ def test_nobody_is_everybody_only_by_name(principal: Any, allowed: bool) -> None
     elements = {"Action": "s3:GetObject"} | ({"Principal": principal} if principal else {})
     question = Question(action="s3:GetObject", resource="arn:aws:s3:::b/k", anonymous=True)
     assert decide([statement(**elements)], question) is allowed
+
+
+@pytest.mark.parametrize(
+    ("principal", "allowed"), [("arn:aws:iam::123456789012:root", False), ("*", True), ("arn:aws:iam::1:role/a", True)]
+)
+def test_a_keys_policy_leaves_to_iam_what_it_says_of_the_root(principal: str, allowed: bool) -> None:
+    policy = json.dumps(statement(Principal={"AWS": principal}, Action="kms:*"))
+    assert decide([own_statements(policy)], Question(action="kms:CreateGrant", resource="key")) is allowed
