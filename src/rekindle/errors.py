@@ -9,6 +9,7 @@ RekindleError
 ├── Unreachable         a host, an API or a store does not answer
 │   └── HostKeyChanged  a host shows another key than the one pinned
 ├── CommandFailed       a command on a host, or a call of an API, was answered with failure
+│   └── SnapshotLost    a snapshot ended in error, or is gone
 ├── GateFailed          a condition did not become true in its time
 ├── JournalDamaged      the journal is torn, altered, reordered, cut or incomplete
 └── Incomplete          some of the work is done and recorded, some is not
@@ -65,6 +66,10 @@ class HostKeyChanged(Unreachable):
 
 class CommandFailed(RekindleError):
     """A command on a host, or a call of an API, was answered with failure."""
+
+
+class SnapshotLost(CommandFailed):
+    """A snapshot ended in error, or is gone: waiting for it is in vain."""
 
 
 class GateFailed(RekindleError):

@@ -88,6 +88,12 @@ def test_a_snapshot_that_is_gone_is_named(ec2: Any) -> None:
         compute.wait_for_snapshots(ec2, ["snap-1"], sleep=no_sleep)
 
 
+def test_one_that_is_not_shown_at_once_is_waited_for(ec2: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([(), (), (snapshot("snap-1", "completed", 100),)])
+    monkeypatch.setattr(compute, "snapshots", lambda *_, **__: next(answers))
+    assert len(compute.wait_for_snapshots(ec2, ["snap-1"], sleep=no_sleep)) == 1
+
+
 def test_one_that_ends_in_error_is_named(ec2: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     started = compute.create_snapshots(ec2, {volume(ec2, "a"): {}}, description="")
     (snapshot_id,) = started.values()

@@ -335,6 +335,24 @@ def test_killed_anywhere_the_next_backup_finishes_or_gives_up(
     assert len(copies) == (0 if expected == "failed" else 3)
 
 
+def test_a_snapshot_that_is_lost_fails_its_restore_point_and_stops_no_later_backup(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compute, "LOOKS_UNTIL_SEEN", 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(compute, "wait_for_snapshots", _killed)
+        with pytest.raises(Killed):
+            world.run()
+    ec2 = world.clients.ec2(HOME)
+    ec2.delete_snapshot(SnapshotId=world.snapshots(HOME)[0].snapshot_id)
+    assert world.run().status == "complete"
+    assert [p.status for p in world.points()] == ["failed", "complete"]
+
+
+def _killed(*arguments: Any, **named: Any) -> Any:
+    raise Killed
+
+
 def test_what_a_killed_backup_froze_is_thawed_by_the_next_before_its_timer(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

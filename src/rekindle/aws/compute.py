@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Any, TypeVar
 
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_exponential
 
 from rekindle.aws.clients import Client
-from rekindle.aws.errors import translated
-from rekindle.errors import CommandFailed, GateFailed
+from rekindle.aws.errors import is_code, translated
+from rekindle.errors import CommandFailed, GateFailed, SnapshotLost
 
 Tags = Mapping[str, str]
 Sleep = Callable[[float], None]
@@ -21,6 +22,7 @@ T = TypeVar("T")
 PARALLEL = 16
 FIRST_LOOK = 0.5  # seconds between the first looks; doubled up to
 SLOWEST_LOOK = 15.0
+LOOKS_UNTIL_SEEN = 7  # half a minute: EC2's API is eventually consistent, and may not show at once what it just made
 HOST_KEYS = re.compile(
     r"BEGIN SSH HOST KEY KEYS(.*?)END SSH HOST KEY KEYS", re.DOTALL
 )  # cloud-init, cc_keys_to_console
@@ -145,13 +147,21 @@ def wait_for_snapshots(
     progress: Callable[[Sequence[Snapshot]], None] | None = None,
     sleep: Sleep = time.sleep,
 ) -> tuple[Snapshot, ...]:
-    """Returns when all are completed; CommandFailed if one ends in error or is gone, GateFailed when time is up."""
+    """Returns when all are completed; SnapshotLost if one ends in error or is gone, GateFailed when time is up."""
+    looks = count(1)
+
+    def look() -> tuple[Snapshot, ...]:
+        found = snapshots(client, ids=ids)
+        _refuse_lost(client, ids, found, is_settled=next(looks) > LOOKS_UNTIL_SEEN)
+        return _shown(found, progress)
 
     def pending(found: Sequence[Snapshot]) -> list[str]:
-        return [f"{item.snapshot_id} ({item.progress} %)" for item in found if item.state != "completed"]
+        progresses = {item.snapshot_id: item.progress for item in found}
+        completed = {item.snapshot_id for item in found if item.state == "completed"}
+        return [f"{name} ({progresses.get(name, 0)} %)" for name in ids if name not in completed]
 
     return _wait(
-        lambda: _shown(_sound(client, ids), progress),
+        look,
         lambda found: bool(pending(found)),
         lambda found: f"not completed after {timeout:.0f} s: {', '.join(pending(found))}",
         timeout,
@@ -160,7 +170,16 @@ def wait_for_snapshots(
 
 
 def console_output(client: Client, instance_id: str) -> str:
-    """What the instance printed; empty while EC2 has nothing yet."""
+    """What the instance printed up to now; empty while EC2 has nothing yet.
+
+    Without `Latest` EC2 gives what it kept minutes ago; only instances on Nitro have the latest.
+    """
+    try:
+        with translated(client):
+            return str(client.get_console_output(InstanceId=instance_id, Latest=True).get("Output", ""))
+    except CommandFailed as error:
+        if not is_code(error, "UnsupportedOperation"):
+            raise
     with translated(client):
         return str(client.get_console_output(InstanceId=instance_id).get("Output", ""))
 
@@ -195,17 +214,17 @@ def _all(
         return [item for page in pages for item in page[result]]
 
 
-def _sound(client: Client, ids: Sequence[str]) -> tuple[Snapshot, ...]:
-    """These snapshots, none of them in error or gone."""
-    found = snapshots(client, ids=ids)
-    lost = sorted({*ids} - {item.snapshot_id for item in found if item.state != "error"})
+def _refuse_lost(client: Client, ids: Sequence[str], found: Sequence[Snapshot], *, is_settled: bool) -> None:
+    """SnapshotLost for what is in error, and for what is not there once EC2 must have come to know it."""
+    lost = {item.snapshot_id for item in found if item.state == "error"}
+    if is_settled:
+        lost |= {*ids} - {item.snapshot_id for item in found}
     if lost:
-        raise CommandFailed(
-            f"failed or gone: {', '.join(lost)}",
+        raise SnapshotLost(
+            f"failed or gone: {', '.join(sorted(lost))}",
             where=f"snapshots in {client.meta.region_name}",
             next_step="Take a new restore point with `rekindle backup`.",
         )
-    return found
 
 
 def _wait(

@@ -13,7 +13,7 @@ from rekindle.backup import mounts, points
 from rekindle.backup.barriers import Group, completed, noted
 from rekindle.backup.mounts import Hosts, Mount
 from rekindle.backup.planning import BackupPlan
-from rekindle.errors import CommandFailed, Incomplete, InputError, RekindleError
+from rekindle.errors import CommandFailed, Incomplete, InputError, RekindleError, SnapshotLost
 from rekindle.inventory import AGENTS, Inventory, Stores, Volume
 from rekindle.journal.entries import Operation, RestorePoint
 from rekindle.journal.journal import Journal
@@ -88,7 +88,10 @@ def run(backup: Backup) -> RestorePoint:
 def _resume(backup: Backup, left: RestorePoint) -> None:
     if points.is_of_one_moment(left):
         backup.tell(f"finishing {left.id}, which an earlier backup left pending")
-        _finish(backup, left)
+        try:
+            _finish(backup, left)
+        except SnapshotLost as error:  # a new one must not wait for what cannot be mended
+            backup.tell(f"giving up {left.id}: {error.what}")
     else:
         backup.tell(f"giving up {left.id}: the backup that began it was ended before its snapshots were of one moment")
         _thaw_leftovers(backup, left)
@@ -154,7 +157,11 @@ def _finish(backup: Backup, point: RestorePoint) -> RestorePoint:
 def _copied(backup: Backup, point: RestorePoint) -> RestorePoint:
     source = backup.clients.ec2(backup.region)
     ids = [v.snapshot_id for v in point.volumes if v.snapshot_id]
-    compute.wait_for_snapshots(source, ids, progress=_telling(backup, "snapshots"))
+    try:
+        compute.wait_for_snapshots(source, ids, progress=_telling(backup, "snapshots"))
+    except SnapshotLost as error:
+        _fail(backup, point, str(error))
+        raise
     if backup.stores.region == backup.region:
         return points.copying(point, {v.name: v.snapshot_id or "" for v in point.volumes}, backup.region)
     copies = _copies(backup, point)
