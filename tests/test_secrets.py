@@ -82,6 +82,13 @@ def test_what_only_looks_leaves_no_key_behind(envelope: Envelope, tmp_path: Path
     assert list(store.list("")) == []
 
 
+def test_a_lost_key_is_named_and_none_is_made_in_its_place(envelope: Envelope, tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    store.create("journal/dev/0000000001", b"an entry")
+    with pytest.raises(JournalDamaged, match=r"keys/dev\.json: is missing"):
+        open_keyring(store, "dev", envelope, keep=True)
+
+
 def test_who_comes_second_uses_the_key_of_who_came_first(envelope: Envelope, tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
     winner: list[Keyring] = []

@@ -1,28 +1,41 @@
 """The environment's data key: made once, kept wrapped in the store."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 
 from rekindle.errors import JournalDamaged
+from rekindle.journal.naming import journal_prefix
 from rekindle.journal.store import AlreadyExists, Missing, Store
 from rekindle.plan import canonical
 from rekindle.secrets import Envelope, Keyring
 
 
-def open_keyring(store: Store, environment: str, envelope: Envelope, *, keep: bool) -> Keyring:
+RETENTION = timedelta(days=3650)  # nothing of an environment can be read without it, for as long as anything is kept
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def open_keyring(
+    store: Store, environment: str, envelope: Envelope, *, keep: bool, now: Callable[[], datetime] = utc_now
+) -> Keyring:
     """The keyring whose wrapped data key is `keys/<environment>.json`.
 
     Where there is none a new one is made, and kept there if `keep`: what only looks leaves nothing behind.
+    JournalDamaged if there is none although the environment has a journal, which another key cannot open.
     """
     key = f"keys/{environment}.json"
     try:
         return Keyring(envelope.unwrap(environment, _wrapped(store, key)))
     except Missing:
+        _refuse_lost(store, environment, key)
         data_key, wrapped = envelope.wrap_new(environment)
     if not keep:
         return Keyring(data_key)
     try:
-        store.create(key, canonical(wrapped))
+        store.create(key, canonical(wrapped), retain_until=now() + RETENTION)
         return Keyring(data_key)
     except AlreadyExists:  # another command was first: its key is the environment's
         return Keyring(envelope.unwrap(environment, _wrapped(store, key)))
@@ -31,6 +44,15 @@ def open_keyring(store: Store, environment: str, envelope: Envelope, *, keep: bo
 def known_environments(store: Store) -> frozenset[str]:
     """Names of the environments that the store has a key of."""
     return frozenset(key.removeprefix("keys/").removesuffix(".json") for key in store.list("keys/"))
+
+
+def _refuse_lost(store: Store, environment: str, key: str) -> None:
+    if any(store.list(journal_prefix(environment))):
+        raise JournalDamaged(
+            f"is missing, and the journal of {environment} cannot be opened without it",
+            where=key,
+            next_step="Remove the delete marker, or bring the object's earlier version back.",
+        )
 
 
 def _wrapped(store: Store, key: str) -> Mapping[str, str]:
