@@ -167,6 +167,22 @@ def test_a_volume_of_no_restore_point_is_said_to_begin_empty() -> None:
     assert any("new-1" in note and "empty" in note for note in plan_of(more, Choices()).notes)
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, set()),  # nothing is missing, so there is nothing to choose
+        ({"whole_copies": frozenset({"copy-kafka-1"})}, {"rp-0, rp-00"}),
+        ({"whole_copies": frozenset({"copy-kafka-1"}), "restore_points": ("rp-1",)}, set()),
+        ({"whole_copies": frozenset({"copy-kafka-1"}), "begun": BEGUN}, set()),
+        ({"missing_artifacts": ("jre.tgz",)}, set()),  # another restore point would not bring it
+    ],
+)
+def test_other_restore_points_are_named_when_a_copy_is_missing(changed: dict[str, Any], said: set[str]) -> None:
+    situation = replace(READY, **{"restore_points": ("rp-00", "rp-0", "rp-1"), **changed})
+    notes = [note for note in plan_of(situation, Choices()).notes if "--restore-point" in note]
+    assert {note.partition("first: ")[2].partition(" (")[0] for note in notes} == said
+
+
 def test_a_replay_that_goes_on_is_not_refused_by_what_it_did_itself() -> None:
     resumed = replace(READY, begun=BEGUN, superseded=MARK, last_epoch=1, running=("master-1",), public_name=SERVING)
     plan = plan_of(resumed, Choices())

@@ -1,14 +1,20 @@
 """Which replay goes on, and which one is over, as tables: the lost environment's marks in, the replay out."""
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
-from test_planning import BEGUN, MARK, NOON
+from test_planning import BEGUN, MARK, NOON, SILENT
 
+from rekindle.aws.clients import Clients
+from rekindle.errors import InputError
 from rekindle.journal.entries import Entry, Fenced, SupersededBy
 from rekindle.journal.fold import fold
+from rekindle.journal.journal import Journal
+from rekindle.replay.ledger import Ledger
 from rekindle.replay.report import ReplayReport
-from rekindle.replay.survey import committed, mark_in_force, over
+from rekindle.replay.situation import Choices
+from rekindle.replay.survey import Evidence, committed, mark_in_force, over, survey
 
 REPORT = ReplayReport(
     environment="dev",
@@ -30,6 +36,10 @@ REPORT = ReplayReport(
     clients_renew=(),
     is_unprotected=True,
     folder="release",
+)
+LEDGER = Ledger(
+    cast(Journal, None),  # nothing is written here
+    details={**vars(BEGUN), "started": NOON.isoformat()},
 )
 FENCED = Fenced(epoch=1)
 MARKED_AGAIN = SupersededBy(environment="dev-dr", epoch=2)
@@ -62,6 +72,29 @@ def test_what_never_began_neither_goes_on_nor_is_over() -> None:
 
 def test_a_report_of_another_environment_is_none_of_this_one() -> None:
     assert over(replace(REPORT, environment="qa"), "dev", fold([MARK]), "dev-dr") is None
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [(Choices(restore_point="rp-0"), "restore point rp-1"), (Choices(release="r0"), "release r1")],
+)
+def test_what_goes_on_goes_on_with_what_it_began_with(choices: Choices, said: str) -> None:
+    evidence = Evidence(
+        environment="dev",
+        recovery="dev-dr",
+        folded=fold([MARK]),
+        ledger=LEDGER,
+        release=choices.release or BEGUN.release,
+        artifacts=(),
+        inventory=None,
+        wanted_volumes={},
+        clients=Clients(),
+        probe_name=lambda: SILENT,
+        probe_region=lambda: SILENT,
+        now=lambda: NOON,
+    )
+    with pytest.raises(InputError, match=said):
+        survey(evidence, choices)
 
 
 @pytest.mark.parametrize(

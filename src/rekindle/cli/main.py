@@ -182,7 +182,11 @@ def replay(
     failed_since: Annotated[
         datetime | None, typer.Option("--failed-since", help="When the first probe failed, in UTC: RTO counts from it.")
     ] = None,
+    restore_point: Annotated[
+        str | None, typer.Option("--restore-point", metavar="ID", help="This one instead of the latest complete one.")
+    ] = None,
     yes: Yes = False,
+    take_lock: TakeLock = False,
 ) -> None:
     """Rebuild a lost environment as another one, from its journal; killed, run it again: it goes on."""
     request = replays.Request(
@@ -195,7 +199,9 @@ def replay(
             accept_loss=frozenset(accept_loss or ()),
             override_serving=override_serving,
             failed_since=failed_since and failed_since.replace(tzinfo=UTC),
+            restore_point=restore_point,
         ),
+        take_lock=take_lock,
         variables=dict(os.environ),
         clients=Clients(),
     )

@@ -231,6 +231,8 @@ def _notes(situation: Situation, choices: Choices) -> Iterator[str]:
     yield f"the public name: {situation.public_name.said}"
     if situation.region_api.is_serving:
         yield f"hosts of {situation.environment} may still run: fence them before that region's network comes back"
+    if not situation.begun and any(p.name in _restored_names(situation) for p in _losses_found(situation)):
+        yield from _other_points(situation)
     for name in sorted(situation.wanted_volumes.keys() - _restored_names(situation)):
         yield f"volume {name} is in no restore point and begins empty"
     if situation.begun:
@@ -239,6 +241,14 @@ def _notes(situation: Situation, choices: Choices) -> Iterator[str]:
         yield "nobody said when it failed: RPO is counted up to now (--failed-since gives the moment)"
     yield f"{situation.recovery} will be unprotected: its journal and snapshots are in its own region"
     yield "restored EBS volumes load lazily: on AWS the first reads are slower than what a rehearsal measures"
+
+
+def _other_points(situation: Situation) -> Iterator[str]:
+    """What else could be restored; whether its copies are still whole is looked up once it is chosen."""
+    chosen = situation.restore_point.id if situation.restore_point else None
+    others = [id for id in reversed(situation.restore_points) if id != chosen]
+    if others:
+        yield f"other complete restore points, newest first: {', '.join(others)} (--restore-point ID)"
 
 
 def _refuse_unknown(accepted: frozenset[str], found: tuple[Problem, ...], situation: Situation) -> None:

@@ -40,14 +40,17 @@ class Evidence:
 
 
 def survey(evidence: Evidence, choices: Choices) -> Situation:
-    """The situation; InputError for an unknown restore point, or another release than the replay began with."""
+    """The situation; InputError for an unknown restore point, or other choices than the replay began with."""
     begun = committed(evidence.ledger.begun if evidence.ledger else None, evidence.folded, evidence.recovery)
     if begun and begun.release != evidence.release:
         raise InputError(
             f"this replay goes on with release {begun.release}", next_step=f"Say --release {begun.release}."
         )
-    chosen = begun.restore_point if begun else choices.restore_point
-    point = restore_point(evidence.folded, chosen)
+    if begun and choices.restore_point not in (None, begun.restore_point):
+        raise InputError(
+            f"this replay goes on with restore point {begun.restore_point or 'none'}", next_step="Omit --restore-point."
+        )
+    point = restore_point(evidence.folded, begun.restore_point if begun else choices.restore_point)
     stores = evidence.inventory.stores if evidence.inventory else None
     with ThreadPoolExecutor() as pool:  # what is lost is slow to say so
         name, region = pool.submit(evidence.probe_name), pool.submit(evidence.probe_region)

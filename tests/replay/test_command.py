@@ -1,0 +1,34 @@
+"""The command line of replay: what each option asks for."""
+
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from rekindle import replay
+from rekindle.cli.main import app
+from rekindle.errors import Refused
+
+NIGHT = ["replay", "dev", "--to", "dev-dr", "--journal", "s3://journal?region=us-west-2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "restore_point", "take_lock"),
+    [
+        ([], None, False),
+        (["--restore-point", "rp-0"], "rp-0", False),
+        (["--take-lock"], None, True),
+    ],
+)
+def test_options_are_what_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], restore_point: str | None, take_lock: bool
+) -> None:
+    asked: list[replay.Request] = []
+
+    def plan(request: replay.Request) -> Any:
+        asked.append(request)
+        raise Refused("far enough")
+
+    monkeypatch.setattr(replay, "plan", plan)
+    CliRunner().invoke(app, [*NIGHT, *options])
+    assert [(request.choices.restore_point, request.take_lock) for request in asked] == [(restore_point, take_lock)]
