@@ -6,9 +6,9 @@ No I/O of its own: drivers read and write, a recorder (the journal) remembers.
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
@@ -205,7 +205,7 @@ def observe(declared: Iterable[Declared], drivers: Mapping[str, Driver], *, work
         except RekindleError as error:
             return error
 
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    with _threads(workers) as pool:
         answers = list(zip(asked, pool.map(read, asked.items()), strict=True))
     return Observed(
         facts={
@@ -229,10 +229,11 @@ def apply(
     """Carries a plan out: steps of one target together, targets in parallel, needs first.
 
     A failure stops what needs it and nothing else. Raises Incomplete naming what failed and what
-    was left, or the one error itself when nothing else was asked for.
+    was left, or the one error itself when nothing else was asked for. Ctrl-C and a defect are raised
+    when the batches that already run have ended; no other is begun.
     """
     run = _Run(plan, drivers, recorder, watcher)
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    with _threads(workers) as pool:
         running: dict[Future[None], tuple[Step, ...]] = {}
         while True:
             for batch in run.ready():
@@ -243,6 +244,18 @@ def apply(
             for future in done:
                 run.settle(running.pop(future), future.exception())
     run.raise_failures()
+
+
+@contextmanager
+def _threads(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads for a block; when an exception or Ctrl-C ends it, only what already runs is waited for."""
+    pool = ThreadPoolExecutor(max_workers=workers)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=True, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def check_fresh(planned: Plan, now: Plan) -> None:

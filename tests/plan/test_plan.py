@@ -1,6 +1,10 @@
 """Facts and desire in, steps out; and the loop that carries them out, over drivers that hold state."""
 
 import json
+import signal
+import threading
+import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -9,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rekindle.errors import CommandFailed, Incomplete, InputError, StalePlan
-from rekindle.plan import Action, Declared, Plan, Step, apply, check_fresh, diff, in_order
+from rekindle.plan import Action, Declared, Plan, Step, apply, check_fresh, diff, in_order, observe
 
 
 def declared(subject, state, *, target="h", needs=()):
@@ -127,6 +131,46 @@ def test_a_failure_stops_what_needs_it_and_nothing_else():
     with pytest.raises(Incomplete, match=r"1 of 3 steps are done[\s\S]*h1: it broke[\s\S]*h3"):
         run(plan_of(diff(wanted, {})), driver)
     assert [target for target, _ in driver.writes] == ["h2"]
+
+
+class Interrupted(Memory):
+    """A driver at whose first write, or read, Ctrl-C is pressed."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at, self.reads = at, []
+
+    def read(self, target, subjects):
+        self.reads.append(target)
+        self.press("read")
+        return super().read(target, subjects)
+
+    def write(self, target, steps):
+        self.press("write")
+        super().write(target, steps)
+
+    def press(self, at):
+        if at == self.at:
+            self.at = None
+            time.sleep(0.1)  # all threads have started, and the main one waits for them
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            time.sleep(0.2)
+
+
+def test_after_ctrl_c_only_what_already_runs_ends():
+    driver, log = Interrupted("write"), Log()
+    steps = diff([declared("file:a", A, target=f"h{n}") for n in range(20)], {})
+    with pytest.raises(KeyboardInterrupt):
+        apply(plan_of(steps), {"file": driver}, log, log, workers=2)
+    assert 1 <= len(driver.writes) <= 4
+    assert Counter(event for event, _ in log.lines) == {event: len(driver.writes) for event in ("begun", "succeeded")}
+
+
+def test_after_ctrl_c_no_other_target_is_read():
+    driver = Interrupted("read")
+    with pytest.raises(KeyboardInterrupt):
+        observe([declared("file:a", A, target=f"h{n}") for n in range(20)], {"file": driver}, workers=1)
+    assert 1 <= len(driver.reads) <= 4
 
 
 def test_what_a_killed_run_already_wrote_is_not_written_again():

@@ -210,6 +210,19 @@ def test_an_unreachable_host_is_named_and_the_others_go_on(sshd: Sshd, pins: Mem
         assert time.monotonic() - began < 0.5, "a host that was given up is not waited for again"
 
 
+def test_after_ctrl_c_no_other_host_is_called(sshd: Sshd, pins: MemoryPins) -> None:
+    called: list[str] = []
+
+    def call(name: str) -> None:
+        called.append(name)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        time.sleep(0.2)
+
+    with Transport(inventory(sshd), pins, workers=1) as transport, pytest.raises(KeyboardInterrupt):
+        transport.each([f"h{n}" for n in range(20)], call)
+    assert 1 <= len(called) <= 4
+
+
 def test_a_refused_login_says_which_user(sshd: Sshd, pins: MemoryPins, tmp_path: Path) -> None:
     make_key(tmp_path / "stranger")
     hosts = inventory(sshd, host("m", 1, host_key=sshd.host_key))

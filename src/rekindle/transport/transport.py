@@ -147,5 +147,8 @@ class Transport:
             except RekindleError as error:
                 return error
 
-        with ThreadPoolExecutor(max_workers=self.workers) as pool:
+        pool = ThreadPoolExecutor(max_workers=self.workers)
+        try:
             return dict(zip(names, pool.map(attempt, names), strict=True))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)  # after Ctrl-C only what already runs ends
