@@ -108,6 +108,9 @@ def _plan(rendered: roles.Rendered, observed: Observed) -> Any:
 class Kept(dict[str, Secret]):
     """Secrets in memory."""
 
+    environment = "dev"
+    may_set = True
+
     def set(self, name: str, secret: Secret) -> int:
         self[name] = secret
         return 1
@@ -126,6 +129,14 @@ def test_the_account_is_made_once_and_its_halves_fit() -> None:
     token = jwt.encode({"uid": "rekindle"}, first.private_key.reveal(), algorithm="RS256")
     assert jwt.decode(token, first.public_key, algorithms=["RS256"]) == {"uid": "rekindle"}
     assert "BEGIN" not in repr(first.private_key)
+
+
+def test_a_command_that_only_looks_makes_no_account() -> None:
+    kept = Kept()
+    kept.may_set = False
+    with pytest.raises(InputError, match=r"dev: it is not bootstrapped yet\nRun `rekindle bootstrap dev`\."):
+        bootstrap.service_account(kept)
+    assert not kept
 
 
 def test_a_secret_that_is_no_key_is_not_shown() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from journal_world import KEYRING, World, pin, reading, writing
 
-from rekindle.errors import InputError, JournalDamaged
+from rekindle.errors import InputError, JournalDamaged, Refused
 from rekindle.journal.release import Release, Releases
 from rekindle.journal.secret_store import SecretStore
 from rekindle.plan import Step
@@ -26,6 +26,15 @@ def test_the_newest_version_is_read(world: World) -> None:
 def test_one_that_is_missing_says_how_to_set_it(folder: World) -> None:
     with pytest.raises(InputError, match="rekindle secret set dev orders/token"):
         SecretStore(folder.store, KEYRING, reading(folder.store)).get("orders/token")
+
+
+def test_nothing_is_kept_that_the_journal_cannot_name(world: World) -> None:
+    with writing(world.store) as journal:
+        assert SecretStore(world.store, KEYRING, journal).may_set
+    looking = SecretStore(world.store, KEYRING, reading(world.store))
+    with pytest.raises(Refused, match="secrets of dev: token cannot be set by a command that only looks"):
+        looking.set("token", Secret("x"))
+    assert list(world.store.list("secrets/")) == []
 
 
 @pytest.mark.parametrize("name", ["", "../keys", "/a", "a//b", "A", "a b", "a/"])

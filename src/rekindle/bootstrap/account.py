@@ -23,6 +23,12 @@ KEY_BITS = 2048  # what `dcos security org service-accounts keypair` makes
 class Secrets(Protocol):
     """As much of the secret store as is needed here."""
 
+    @property
+    def environment(self) -> str: ...
+
+    @property
+    def may_set(self) -> bool: ...
+
     def set(self, name: str, secret: Secret) -> int: ...
 
     def get(self, name: str) -> Secret: ...
@@ -40,11 +46,22 @@ class ServiceAccount:
 
 
 def service_account(secrets: Secrets) -> ServiceAccount:
-    """The environment's key pair, made and kept if there is none; then the store must be open for writing."""
+    """The environment's key pair, made and kept if there is none; InputError if it may not be made."""
     if NAME not in secrets.names():
+        _require_may_set(secrets)
         secrets.set(NAME, Secret(_pem(generate_private_key(public_exponent=65537, key_size=KEY_BITS))))
     private_key = secrets.get(NAME)
     return ServiceAccount(private_key, _public(private_key))
+
+
+def _require_may_set(secrets: Secrets) -> None:
+    """A command that only looks makes no account: no cluster was made that knows one."""
+    if not secrets.may_set:
+        raise InputError(
+            "it is not bootstrapped yet",
+            where=secrets.environment,
+            next_step=f"Run `rekindle bootstrap {secrets.environment}`.",
+        )
 
 
 def _pem(key: RSAPrivateKey) -> str:

@@ -2,7 +2,7 @@
 
 import re
 
-from rekindle.errors import InputError
+from rekindle.errors import InputError, Refused
 from rekindle.journal.entries import SecretSet
 from rekindle.journal.journal import Journal
 from rekindle.journal.seal import damaged
@@ -20,12 +20,22 @@ class SecretStore:
         self._keyring = keyring
         self._journal = journal
 
+    @property
+    def environment(self) -> str:
+        return self._journal.environment
+
+    @property
+    def may_set(self) -> bool:
+        """Whether the journal, which names every version, was opened for writing."""
+        return self._journal._lock is not None
+
     def set(self, name: str, secret: Secret) -> int:
         """Keeps a new version and says so in the journal; the version. An equal value makes no new one."""
         _require_name(name)
         current, digest = self._journal.fold().secrets.get(name), self._keyring.digest(secret)
         if current and current.digest == digest:
             return current.version
+        self._require_may_set(name)
         version = self._keep(name, secret, current.version + 1 if current else 1)
         self._journal.append(SecretSet(name=name, version=version, digest=digest))
         return version
@@ -51,6 +61,15 @@ class SecretStore:
     def names(self) -> tuple[str, ...]:
         """Names of all secrets that are set."""
         return tuple(sorted(self._journal.fold().secrets))
+
+    def _require_may_set(self, name: str) -> None:
+        """Before anything is written: an object that the journal cannot name would stay for nothing."""
+        if not self.may_set:
+            raise Refused(
+                f"{name} cannot be set by a command that only looks",
+                where=f"secrets of {self.environment}",
+                next_step=f"Set it with `rekindle secret set {self.environment} {name}`.",
+            )
 
     def _keep(self, name: str, secret: Secret, version: int) -> int:
         """The first free version from this one on: a killed command may have kept one and not said so."""
