@@ -90,6 +90,20 @@ def test_what_is_known_by_digest_is_not_asked_for_again(mirror: Mirror, site: Si
     assert site.asked == ["GET"]
 
 
+@pytest.mark.parametrize("is_pinned", [True, False])
+def test_one_that_was_renamed_is_there_by_its_new_name(
+    mirror: Mirror, site: Site, root: str, tmp_path: Path, is_pinned: bool
+) -> None:
+    digest = hashlib.sha256(b"first").hexdigest() if is_pinned else None
+    old, new = (mirror.ensure(f"{root}/{name}", digest) for name in ("installer.sh", "installer-2.sh"))
+    assert [(a.name, a.sha256 == old.sha256) for a in (old, new)] == [("installer.sh", True), ("installer-2.sh", True)]
+    assert new.content_type == old.content_type
+    assert site.asked.count("GET") == (1 if is_pinned else 2)
+    assert mirror.missing([old, new]) == []
+    assert mirror.fetch(new, tmp_path).read_bytes() == b"first"
+    assert mirror.ensure(f"{root}/installer.sh", digest) == old
+
+
 def test_another_content_than_declared_is_refused(mirror: Mirror, root: str) -> None:
     with pytest.raises(InputError, match=f"has SHA-256 .*, not {'0' * 64}"):
         mirror.ensure(f"{root}/installer.sh", "0" * 64)

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from rekindle.aws import objects
 from rekindle.aws.clients import Clients
+from rekindle.aws.errors import translated
 from rekindle.errors import InputError
 from rekindle.journal.release import Artifact
 from rekindle.journal.sources import Source, content_type_of, name_of, source_of
@@ -90,14 +91,34 @@ class Mirror:
         return artifact
 
     def _kept(self, digest: str, url: str) -> Artifact | None:
-        """What the mirror holds by this digest, whatever its name there."""
-        for key in objects.list_keys(self._s3, self._bucket, f"sha256/{digest}/"):
+        """What the mirror holds by this digest, under the URL's own name: declared by it, it is looked for by it."""
+        name = name_of(url)
+        for key in self._held(digest, name):
             found = objects.head(self._s3, self._bucket, key)
             if found:
-                name = key.rpartition("/")[2]
                 size, content_type = int(found["ContentLength"]), str(found["ContentType"])
-                return Artifact(name=name, url=url, sha256=digest, size=size, content_type=content_type)
+                artifact = Artifact(name=name, url=url, sha256=digest, size=size, content_type=content_type)
+                self._copy(key, artifact)
+                return artifact
         return None
+
+    def _held(self, digest: str, name: str) -> list[str]:
+        """Keys with this digest, the one of this name first."""
+        keys = objects.list_keys(self._s3, self._bucket, f"sha256/{digest}/")
+        return sorted(keys, key=lambda key: key != f"sha256/{digest}/{name}")
+
+    def _copy(self, held: str, artifact: Artifact) -> None:
+        """The artifact is there under its own key too, copied within the bucket."""
+        if held == _key(artifact):
+            return
+        with translated(self._s3):
+            self._s3.copy(
+                {"Bucket": self._bucket, "Key": held},
+                self._bucket,
+                _key(artifact),
+                ExtraArgs={"ContentType": artifact.content_type},  # which a copy in parts would not take along
+                Config=objects.PARTS,
+            )
 
     def _kept_as(self, url: str, tag: str) -> Artifact | None:
         """What this URL gave when it last had this tag."""
