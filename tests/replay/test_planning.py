@@ -76,6 +76,9 @@ BEGUN = Begun(
     accepted=("kafka-2",),
 )
 MARK = SupersededBy(environment="dev-dr", epoch=1)
+GROWN = POINT.model_copy(
+    update={"volumes": (copy_of("kafka-1"), copy_of("kafka-2").model_copy(update={"size_gib": 8}))}
+)
 
 
 def problems(situation: Situation, choices: Choices | None = None) -> set[str]:
@@ -96,6 +99,10 @@ def problems(situation: Situation, choices: Choices | None = None) -> set[str]:
         ({"restore_point": None}, {"restore-point"}),
         ({"whole_copies": frozenset({"copy-kafka-1"})}, {"kafka-2"}),
         ({"wanted_volumes": {"kafka-2": 1}}, {"kafka-1"}),
+        ({"wanted_volumes": {"kafka-1": 1, "kafka-2": 2}}, set()),  # a volume may grow
+        ({"restore_point": GROWN}, {"kafka-2"}),
+        ({"restore_point": GROWN, "begun": replace(BEGUN, restores=dict.fromkeys(["kafka-2"], "copy"))}, {"kafka-2"}),
+        ({"restore_point": GROWN, "begun": BEGUN}, set()),  # accepted as lost, it begins empty
         ({"missing_artifacts": ("kafka.tgz", "jre.tgz")}, {"kafka.tgz", "jre.tgz"}),
         ({"whole_copies": frozenset(), "missing_artifacts": ("jre.tgz",)}, {"kafka-1", "kafka-2", "jre.tgz"}),
         ({"region_api": SERVING}, set()),
@@ -129,6 +136,16 @@ def test_a_loss_is_accepted_by_its_name_only(changed: dict[str, Any], accepted: 
 def test_what_is_not_missing_cannot_be_accepted() -> None:
     with pytest.raises(InputError, match="kafka-3"):
         plan_of(READY, Choices(accept_loss=frozenset({"kafka-3"})))
+
+
+def test_a_volume_that_is_too_small_names_both_sizes_and_the_file_and_is_no_loss_to_accept() -> None:
+    grown = replace(READY, restore_point=GROWN)
+    (problem,) = plan_of(grown, Choices()).problems
+    assert "has 8 GiB" in problem.what
+    assert "declares 1 GiB" in problem.what
+    assert "stacks/Pulumi.dev-dr.yaml" in problem.next_step
+    with pytest.raises(InputError):
+        plan_of(grown, Choices(accept_loss=frozenset({"kafka-2"})))
 
 
 def test_a_key_that_cannot_be_used_is_no_loss_to_accept() -> None:

@@ -153,7 +153,22 @@ def _refusals(situation: Situation, choices: Choices) -> Iterator[Problem]:
             what=f"the key of the recovery region cannot be used: {situation.key_problem}.",
             next_step="Without it neither snapshots nor secrets can be opened; see its key policy.",
         )
+    yield from _volumes_too_small(situation)
     yield from _refusals_of_state(situation, choices)
+
+
+def _volumes_too_small(situation: Situation) -> Iterator[Problem]:
+    """EC2 makes no volume that is smaller than its snapshot."""
+    restored = _restores(situation)
+    for volume in situation.restore_point.volumes if situation.restore_point else ():
+        wanted = situation.wanted_volumes.get(volume.name, volume.size_gib)
+        if volume.name in restored and wanted < volume.size_gib:
+            yield Problem(
+                name=volume.name,
+                what=f"has {volume.size_gib} GiB in the restore point, {situation.recovery} declares {wanted} GiB.",
+                next_step=f"Set its size_gib to {volume.size_gib} or more in stacks/Pulumi.{situation.recovery}.yaml "
+                "of the unpacked release.",
+            )
 
 
 def _refusals_of_state(situation: Situation, choices: Choices) -> Iterator[Problem]:
