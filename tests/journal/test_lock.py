@@ -9,7 +9,13 @@ from journal_world import KEYRING, Clock, World, another_process_here, dead_here
 from rekindle.errors import LockHeld, Unreachable
 from rekindle.journal.chain import Head
 from rekindle.journal.lock import Held, Holder, Lock, Locks
-from rekindle.journal.store import Store
+
+
+class Failing:
+    """A store that does not answer."""
+
+    def __getattr__(self, name: str) -> object:
+        raise Unreachable("the store is gone")
 
 
 def acquire(world: World, holder: Holder, clock: Clock | None = None, *, take: bool = False) -> Lock:
@@ -119,6 +125,22 @@ def test_who_could_not_renew_in_time_stops(folder: World) -> None:
         lock.check()
 
 
+def test_who_released_the_lock_stops(folder: World) -> None:
+    lock = acquire(folder, living_here())
+    lock.release()
+    with pytest.raises(LockHeld, match="was released"):
+        lock.check()
+
+
+def test_a_release_that_fails_stops_its_holder_too(folder: World) -> None:
+    lock = acquire(folder, living_here())
+    lock._locks = Locks(store=Failing(), environment="dev", keyring=KEYRING)  # type: ignore[arg-type]
+    with pytest.raises(Unreachable):
+        lock.release()
+    with pytest.raises(LockHeld, match="was released"):
+        lock.check()
+
+
 def test_a_renewal_begins_the_lease_anew(folder: World) -> None:
     clock = Clock()
     lock = acquire(folder, living_here(), clock)
@@ -172,13 +194,8 @@ def test_of_many_contenders_one_gets_a_free_lock(world: World) -> None:
 
 
 def test_an_error_inside_is_not_hidden_by_one_of_the_release(folder: World) -> None:
-    class Failing:
-        def __getattr__(self, name: str) -> object:
-            raise Unreachable("the store is gone")
-
-    failing: Store = Failing()  # type: ignore[assignment]
     lock = acquire(folder, living_here())
-    lock._locks = Locks(store=failing, environment="dev", keyring=KEYRING)
+    lock._locks = Locks(store=Failing(), environment="dev", keyring=KEYRING)  # type: ignore[arg-type]
     with pytest.raises(ZeroDivisionError), lock:
         raise ZeroDivisionError
     with pytest.raises(Unreachable):

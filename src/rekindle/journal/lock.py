@@ -118,6 +118,7 @@ class Lock:
         self._clock = clock
         self._renewals = 0
         self._lost_to: Held | None = None
+        self._is_released = False
         self._ending = threading.Event()
         self._renewing = threading.Thread(target=self._keep, name="lock renewal", daemon=True)
 
@@ -171,7 +172,13 @@ class Lock:
         self._head = head
 
     def check(self) -> None:
-        """LockHeld if another took over, or the lease ran out without a renewal; no I/O."""
+        """LockHeld if it was released, another took over, or the lease ran out without a renewal; no I/O."""
+        if self._is_released:
+            raise LockHeld(
+                "was released, so nothing may be changed any more",
+                where=f"lock of {self.environment}",
+                next_step="Run the same command again: it does only what is left.",
+            )
         if self._lost_to:
             raise _refusal(self.environment, self._lost_to, "was taken over")
         if self._clock() >= self._now().until:
@@ -193,7 +200,8 @@ class Lock:
         self._renewed = renewed.renewed
 
     def release(self) -> None:
-        """Free for others at once; nothing if another took over."""
+        """Free for others at once; nothing if another took over. From here on `check` refuses."""
+        self._is_released = True  # first: between the two, what is still running could write beside the next holder
         released = replace(self._now(), generation=self.generation + 1, released=True, renewed=self._clock())
         try:
             self._locks.create(released)
