@@ -134,7 +134,7 @@ def test_a_failure_stops_what_needs_it_and_nothing_else():
 
 
 class Interrupted(Memory):
-    """A driver at whose first write, or read, Ctrl-C is pressed."""
+    """A slow driver; at its first write, or read, Ctrl-C is pressed."""
 
     def __init__(self, at):
         super().__init__()
@@ -149,12 +149,11 @@ class Interrupted(Memory):
         self.press("write")
         super().write(target, steps)
 
-    def press(self, at):
-        if at == self.at:
-            self.at = None
-            time.sleep(0.1)  # all threads have started, and the main one waits for them
+    def press(self, now):
+        first, self.at = now == self.at, None if now == self.at else self.at
+        time.sleep(0.05)  # by then all threads have started, and the main one waits for them
+        if first:
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-            time.sleep(0.2)
 
 
 def test_after_ctrl_c_only_what_already_runs_ends():
@@ -162,15 +161,15 @@ def test_after_ctrl_c_only_what_already_runs_ends():
     steps = diff([declared("file:a", A, target=f"h{n}") for n in range(20)], {})
     with pytest.raises(KeyboardInterrupt):
         apply(plan_of(steps), {"file": driver}, log, log, workers=2)
-    assert 1 <= len(driver.writes) <= 4
+    assert 1 <= len(driver.writes) < 10
     assert Counter(event for event, _ in log.lines) == {event: len(driver.writes) for event in ("begun", "succeeded")}
 
 
 def test_after_ctrl_c_no_other_target_is_read():
     driver = Interrupted("read")
     with pytest.raises(KeyboardInterrupt):
-        observe([declared("file:a", A, target=f"h{n}") for n in range(20)], {"file": driver}, workers=1)
-    assert 1 <= len(driver.reads) <= 4
+        observe([declared("file:a", A, target=f"h{n}") for n in range(20)], {"file": driver}, workers=2)
+    assert 1 <= len(driver.reads) < 10
 
 
 def test_what_a_killed_run_already_wrote_is_not_written_again():
