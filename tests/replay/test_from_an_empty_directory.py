@@ -80,6 +80,15 @@ def test_what_is_missing_is_named_and_nothing_is_changed(region: LostRegion) -> 
     assert len(made) == len(VOLUMES)
 
 
+def test_no_service_starts_while_another_volume_has_the_name_of_a_restored_one(region: LostRegion) -> None:
+    tags = {"ResourceType": "volume", "Tags": [{"Key": "Name", "Value": "kafka-2"}]}
+    region.clients.ec2(AWAY).create_volume(AvailabilityZone=f"{AWAY}b", Size=4, TagSpecifications=[tags])
+    cluster = Cluster()
+    with pytest.raises(GateFailed, match="kafka-2 in us-west-2b"):
+        region.run(cluster)
+    assert cluster.calls == ["bootstrap"]
+
+
 def test_less_than_the_barrier_leaves_the_public_name_where_it_is(region: LostRegion) -> None:
     with pytest.raises(GateFailed, match="was 7"):
         region.run(Cluster(said={"offsets": {"0": 6}}))

@@ -1,11 +1,12 @@
 """Whether what came back is what was promised. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rekindle.aws.compute import VolumeFacts
 from rekindle.errors import GateFailed
 
+GOING = frozenset({"deleting", "deleted"})  # states of a volume that nothing can mount any more
 OFFSETS = "offsets"  # the part of a barrier that only grows
 
 
@@ -36,6 +37,23 @@ def require_restored(restores: Mapping[str, str], found: Mapping[str, VolumeFact
         raise GateFailed(
             f"these volumes do not hold what was restored: {'; '.join(wrong)}",
             next_step="No service was started on them. Delete them, and run the same replay again.",
+        )
+
+
+def require_single(found: Iterable[VolumeFacts]) -> None:
+    """GateFailed if two volumes of an availability zone have one name: REX-Ray would mount the first that it finds."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for volume in found:
+        if volume.state not in GOING:
+            alike.setdefault((volume.tags.get("Name", ""), volume.az), []).append(volume.volume_id)
+    double = [
+        f"{name} in {az} is {' and '.join(sorted(ids))}" for (name, az), ids in sorted(alike.items()) if len(ids) > 1
+    ]
+    if double:
+        raise GateFailed(
+            f"these volumes exist more than once: {'; '.join(double)}",
+            next_step="No service was started on them. Delete or rename the one that is not in use, "
+            "then run the same replay again.",
         )
 
 

@@ -162,11 +162,13 @@ class Work:
         return {}
 
     def start_data_services(self) -> dict[str, JsonValue]:
-        """Services on restored volumes, once each volume is proven to be made from its own snapshot."""
+        """Services on restored volumes, once each is proven to be from its own snapshot, and alone of its name."""
         client = self.request.clients.ec2(self._region)
         standing = self._standing()
         found = compute.volumes(client, ids=[v.volume_id for v in standing.inventory.volumes])
         checks.require_restored(self.planned.restores, {v.tags.get("Name", ""): v for v in found})
+        names = sorted(v.name for v in standing.inventory.volumes)
+        checks.require_single(v for name in names for v in compute.volumes(client, tags={"Name": name}))
         holders = {
             p.name for p in packages.load(self.request.folder / "packages", self.planned.recovery) if p.spec.backup
         }
