@@ -5,6 +5,7 @@ from rekindle.replay.planning import PlannedPhase, Problem, ReplayPlan
 from rekindle.replay.report import PhaseTime, ReplayReport
 from rekindle.replay.run import last, plan, run
 from rekindle.replay.situation import Choices
+from rekindle.replay.survey import mark_in_force
 from rekindle.replay.verbs import Apply, Verbs
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Request",
     "Verbs",
     "last",
+    "mark_in_force",
     "plan",
     "run",
 ]
