@@ -31,6 +31,7 @@ from rekindle.verbs.replaying import ReplayVerbs
 from rekindle.verbs.work import Work
 
 PENDING = 2
+INTERRUPTED = 130  # what typer makes of Ctrl-C
 DEBUG_VARIABLE = "REKINDLE_DEBUG"
 JOURNAL_VARIABLE = "REKINDLE_JOURNAL"
 
@@ -290,9 +291,9 @@ def _ended(run: Callable[[], Any]) -> int:
         return PENDING
     except RekindleError as error:
         show.error(err, error)
-    except KeyboardInterrupt:
-        err.print("interrupted; run the same command again, and it goes on from here")
     except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            err.print("interrupted; run the same command again, and it goes on from here")
         return 1 if ended.code else 0
     except Exception as defect:
         if os.environ.get(DEBUG_VARIABLE):
