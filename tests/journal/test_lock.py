@@ -1,6 +1,7 @@
 """One holder at a time; the dead are taken over at once, the silent when their lease ends, the living never."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 
 import pytest
@@ -20,7 +21,9 @@ class Failing:
 
 def acquire(world: World, holder: Holder, clock: Clock | None = None, *, take: bool = False) -> Lock:
     clock = clock or Clock()
-    return Lock.acquire(world.store, "dev", KEYRING, holder, take=take, clock=clock, sleep=clock.sleep)
+    return Lock.acquire(
+        world.store, "dev", KEYRING, holder, take=take, clock=clock, steady=lambda: sum(clock.slept), sleep=clock.sleep
+    )
 
 
 def test_each_taking_and_each_release_is_a_generation(world: World) -> None:
@@ -71,12 +74,56 @@ def test_a_silent_holder_elsewhere_is_waited_out_with_a_countdown(folder: World)
         living_here(),
         waiting=lambda held, left: told.append((held.holder.name, left)),
         clock=clock,
+        steady=lambda: sum(clock.slept),
         sleep=clock.sleep,
     )
     assert lock.former is not None
-    assert sum(clock.slept) == 65  # the lease, and what clocks may differ by
-    assert told[0] == ("ada@elsewhere", 65)
+    assert sum(clock.slept) == 60
+    assert told[0] == ("ada@elsewhere", 60)
     assert [left for _, left in told] == sorted((left for _, left in told), reverse=True)
+
+
+@pytest.mark.parametrize("ahead", [-3600, -61, 61, 3600])
+def test_a_silent_holder_is_waited_out_whatever_the_clocks_say(folder: World, ahead: float) -> None:
+    acquire(folder, elsewhere())
+    ours = Clock()
+    ours.go_on(ahead)
+    assert acquire(folder, living_here(), ours).former is not None
+    assert sum(ours.slept) == 60
+
+
+@pytest.mark.parametrize("ahead", [-3600, -61, 61, 3600])
+def test_a_holder_that_renews_is_refused_whatever_the_clocks_say(folder: World, ahead: float) -> None:
+    clock, ours = Clock(), Clock()
+    theirs = acquire(folder, elsewhere(), clock)
+    ours.go_on(ahead)
+
+    def renew(waiter: Clock) -> None:
+        if sum(waiter.slept) == 58:
+            clock.go_on(58)
+            theirs.renew()
+
+    ours.on_sleep = renew
+    with pytest.raises(LockHeld, match="ada@elsewhere"):
+        acquire(folder, living_here(), ours)
+    assert sum(ours.slept) == 60
+
+
+def test_a_renewal_while_the_one_who_waits_was_stopped_is_seen(folder: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, newest, looks = acquire(folder, elsewhere()), Locks.newest, list[Held | None]()
+
+    def stopped_after_the_second_look(locks: Locks) -> Held | None:
+        looks.append(newest(locks))
+        if len(looks) == 2:
+            ours.slept.append(100)
+            theirs._renewals += 1
+            theirs._locks.renew(replace(theirs._mine, renewed=ours()), theirs._renewals)
+        return looks[-1]
+
+    ours = Clock()
+    monkeypatch.setattr(Locks, "newest", stopped_after_the_second_look)
+    with pytest.raises(LockHeld, match="ada@elsewhere"):
+        acquire(folder, living_here(), ours)
 
 
 def test_a_holder_elsewhere_that_renews_is_refused(folder: World) -> None:

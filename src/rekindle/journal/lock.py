@@ -25,7 +25,6 @@ __all__ = ["Held", "Holder", "Lock", "Locks", "Waiting", "utc_now"]
 
 LEASE_SECONDS = 60.0
 RENEWALS = 3  # in each lease
-CLOCK_SKEW = timedelta(seconds=5)  # that another host's clock may be ahead of ours
 LOOK_SECONDS = 5  # between looks at a lock that is waited for
 
 
@@ -72,7 +71,7 @@ class Held:
 
 
 Waiting = Callable[[Held, float], None]
-"""Is told who holds the lock and the seconds until its lease runs out."""
+"""Is told who holds the lock and the seconds until it may be taken over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,15 +133,17 @@ class Lock:
         take: bool = False,
         waiting: Waiting | None = None,
         clock: Callable[[], datetime] = utc_now,
+        steady: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> "Lock":
-        """The lock, at once if it is free, its holder is dead here, or `take`; else when its lease has run out.
+        """The lock, at once if it is free, its holder is dead here, or `take`; else after a lease without renewal.
 
+        That lease is measured here, by `steady`: the holder's clock may differ from ours by any amount.
         `waiting` is told each second who holds it and the seconds left. LockHeld as soon as the holder
         shows that it lives.
         """
         locks = Locks(store=store, environment=environment, keyring=keyring)
-        queue = _Queue(locks, waiting or (lambda held, seconds: None), clock, sleep)
+        queue = _Queue(locks, waiting or (lambda held, seconds: None), steady, sleep)
         while True:
             found = locks.newest()
             if found and not found.released and not take:
@@ -243,36 +244,35 @@ class _Queue:
     """Waiting for another's lock."""
 
     def __init__(
-        self, locks: Locks, waiting: Waiting, clock: Callable[[], datetime], sleep: Callable[[float], None]
+        self, locks: Locks, waiting: Waiting, steady: Callable[[], float], sleep: Callable[[float], None]
     ) -> None:
         self._locks = locks
         self._waiting = waiting
-        self._clock = clock
+        self._steady = steady
         self._sleep = sleep
 
     def wait_out(self, held: Held) -> Held:
-        """What stands when it may be taken: released, or held by who is dead or has not renewed in time."""
-        seen = held
+        """What stands when it may be taken: released, or held by who is dead or has not renewed for one lease."""
+        seen, end = held, self._steady() + held.lease_seconds
         if seen.holder.is_alive() is True:
             raise _refusal(self._locks.environment, seen, "is held")
-        while not (seen.released or seen.holder.is_alive() is False or self._left(seen) <= 0):
-            seen = self._next_look(seen)
+        is_over = False
+        while not (seen.released or seen.holder.is_alive() is False or is_over):
+            is_over = self._count_down(seen, end)
+            seen = self._locks.newest() or seen  # after the countdown: we too may have been stopped meanwhile
             if (seen.generation, seen.renewed) != (held.generation, held.renewed) and not seen.released:
                 raise _refusal(self._locks.environment, seen, "is held")
         return seen
 
-    def _next_look(self, held: Held) -> Held:
-        """Counts down to the next look, or to the end of the lease."""
+    def _count_down(self, held: Held, end: float) -> bool:
+        """Waits for the next look, or for the end of the wait; whether that has come."""
         for _ in range(LOOK_SECONDS):
-            left = self._left(held)
+            left = end - self._steady()
             if left <= 0:
                 break
             self._waiting(held, left)
             self._sleep(min(1.0, left))
-        return self._locks.newest() or held
-
-    def _left(self, held: Held) -> float:
-        return (held.until + CLOCK_SKEW - self._clock()).total_seconds()
+        return self._steady() >= end
 
 
 def _next(found: Held | None, holder: Holder, lease_seconds: float, now: datetime) -> Held:
