@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rekindle import bootstrap, dcos
 from rekindle.aws import compute
-from rekindle.errors import InputError, Unreachable
+from rekindle.errors import InputError, RekindleError
 from rekindle.inventory import Host, Inventory, Role
 from rekindle.journal.entries import Pinned
 from rekindle.journal.journal import Journal
@@ -17,6 +17,7 @@ from rekindle.transport import Transport
 
 KEY_VARIABLE = "REKINDLE_SSH_KEY"  # a private key file; without it the agent's and the default keys are tried
 ADMIN_ROUTER_PORT = 80  # inside the tunnel, which SSH protects and the host's pinned key authenticates
+ADMIN_ROUTER_ANSWERS = ("curl", "-sS", "-o", "/dev/null", "-m", "5", f"http://localhost:{ADMIN_ROUTER_PORT}/")
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def hosts(operation: Operation) -> Transport:
 
 @contextmanager
 def cluster(operation: Operation, transport: Transport) -> Iterator[dcos.Client]:
-    """The cluster's APIs through a tunnel that ends on a master that can be reached."""
+    """The cluster's APIs through a tunnel that ends on a master whose Admin Router answers."""
     account = bootstrap.service_account(operation.secrets)
     credentials = dcos.Credentials(account.uid, account.private_key)
     with (
@@ -69,15 +70,15 @@ def cluster(operation: Operation, transport: Transport) -> Iterator[dcos.Client]
 
 
 def reachable_master(inventory: Inventory, transport: Transport) -> str:
-    """The first master that answers over SSH; Unreachable names why none does."""
+    """The first master whose Admin Router answers on it; the first one's error if none does."""
     problems = []
     for master in inventory.with_role(Role.MASTER):
         try:
-            transport.run(master.name, ["true"])
-        except Unreachable as error:
-            problems.append(f"{master.name}: {error.what}")
+            transport.run(master.name, ADMIN_ROUTER_ANSWERS)
+        except RekindleError as error:
+            problems.append(error)
         else:
             return master.name
     if not problems:
         raise InputError("it has no master", where=f"inventory of {inventory.environment}")
-    raise Unreachable(f"no master answers: {'; '.join(problems)}", where=inventory.environment)
+    raise problems[0]

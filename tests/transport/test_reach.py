@@ -1,0 +1,69 @@
+"""Which master is spoken to, and which host keys are known."""
+
+from ipaddress import IPv4Address
+
+import pytest
+
+from rekindle.errors import CommandFailed, HostKeyChanged, InputError, RekindleError, Unreachable
+from rekindle.inventory import Host, Inventory, Role, Ssh
+from rekindle.transport import Result
+from rekindle.verbs.reach import reachable_master
+
+OFF = Unreachable("does not answer", where="m1")
+REFUSED = CommandFailed("curl exited with 7", where="m1")
+FORGED = HostKeyChanged("shows another key", where="m1")
+
+
+class Masters:
+    """A transport to masters, some of which are not fit."""
+
+    def __init__(self, *problems: RekindleError | None) -> None:
+        self._problems = {f"m{number}": problem for number, problem in enumerate(problems, 1)}
+        self.inventory = Inventory(
+            environment="dev",
+            region=None,
+            cluster_name="c",
+            hosts=tuple(map(master, self._problems)),
+            ssh=Ssh(user="u"),
+        )
+
+    def run(self, host: str, command: tuple[str, ...]) -> Result:
+        asks_admin_router = command[0] == "curl" and command[-1].startswith("http://localhost")
+        if (problem := self._problems[host]) and (asks_admin_router or isinstance(problem, Unreachable)):
+            raise problem
+        return Result(host=host, command="", exit_code=0, stdout="", stderr="")
+
+
+def master(name: str) -> Host:
+    return Host(name=name, private_ip=IPv4Address("10.0.0.1"), role=Role.MASTER, pool="p", zone="admin", az="z1")
+
+
+def chosen(masters: Masters) -> str:
+    return reachable_master(masters.inventory, masters)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("problems", "name"),
+    [
+        ((None, None), "m1"),
+        ((OFF, None), "m2"),
+        ((REFUSED, None), "m2"),
+        ((FORGED, REFUSED, None), "m3"),
+    ],
+)
+def test_the_first_master_whose_admin_router_answers_is_chosen(
+    problems: tuple[RekindleError | None, ...], name: str
+) -> None:
+    assert chosen(Masters(*problems)) == name
+
+
+@pytest.mark.parametrize("first", [OFF, REFUSED, FORGED])
+def test_when_none_is_fit_the_first_ones_error_is_raised(first: RekindleError) -> None:
+    with pytest.raises(RekindleError) as caught:
+        chosen(Masters(first, Unreachable("another", where="m2")))
+    assert caught.value is first
+
+
+def test_an_inventory_without_masters_is_said_to_have_none() -> None:
+    with pytest.raises(InputError, match="it has no master"):
+        chosen(Masters())
