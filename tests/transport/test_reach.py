@@ -6,8 +6,10 @@ import pytest
 
 from rekindle.errors import CommandFailed, HostKeyChanged, InputError, RekindleError, Unreachable
 from rekindle.inventory import Host, Inventory, Role, Ssh
+from rekindle.journal.entries import Pinned
+from rekindle.journal.fold import Folded
 from rekindle.transport import Result
-from rekindle.verbs.reach import reachable_master
+from rekindle.verbs.reach import JournalPins, reachable_master
 
 OFF = Unreachable("does not answer", where="m1")
 REFUSED = CommandFailed("curl exited with 7", where="m1")
@@ -34,8 +36,30 @@ class Masters:
         return Result(host=host, command="", exit_code=0, stdout="", stderr="")
 
 
-def master(name: str) -> Host:
-    return Host(name=name, private_ip=IPv4Address("10.0.0.1"), role=Role.MASTER, pool="p", zone="admin", az="z1")
+class PinJournal:
+    """A journal that remembers the key of m1, and how often it was folded."""
+
+    def __init__(self) -> None:
+        self.folds, self.appended = 0, list[Pinned]()
+
+    def fold(self) -> Folded:
+        self.folds += 1
+        return Folded(pins={"m1": Pinned(host="m1", instance_id="i-1", host_key="old")})
+
+    def append(self, entry: Pinned) -> None:
+        self.appended.append(entry)
+
+
+def master(name: str, instance_id: str | None = None) -> Host:
+    return Host(
+        name=name,
+        private_ip=IPv4Address("10.0.0.1"),
+        role=Role.MASTER,
+        pool="p",
+        zone="admin",
+        az="z1",
+        instance_id=instance_id,
+    )
 
 
 def chosen(masters: Masters) -> str:
@@ -67,3 +91,15 @@ def test_when_none_is_fit_the_first_ones_error_is_raised(first: RekindleError) -
 def test_an_inventory_without_masters_is_said_to_have_none() -> None:
     with pytest.raises(InputError, match="it has no master"):
         chosen(Masters())
+
+
+@pytest.mark.parametrize("changes", [True, False])
+def test_pins_are_read_once_and_what_is_learnt_is_on_top(changes: bool) -> None:
+    journal = PinJournal()
+    pins = JournalPins(journal, changes)  # type: ignore[arg-type]
+    assert [pins.get(master("m1", i)) for i in ("i-1", "i-2")] == ["old", None]
+    pins.pin(master("m1", "i-2"), "new")
+    assert [pins.get(master("m1", i)) for i in ("i-1", "i-2")] == [None, "new"]
+    assert [pins.get(master("m2", "i-3"))] == [None]
+    assert journal.folds == 1
+    assert [entry.host_key for entry in journal.appended] == (["new"] if changes else [])

@@ -20,21 +20,24 @@ ADMIN_ROUTER_PORT = 80  # inside the tunnel, which SSH protects and the host's p
 ADMIN_ROUTER_ANSWERS = ("curl", "-sS", "-o", "/dev/null", "-m", "5", f"http://localhost:{ADMIN_ROUTER_PORT}/")
 
 
-@dataclass(frozen=True)
+@dataclass
 class JournalPins:
-    """Host keys as the journal remembers them; a new instance is pinned anew."""
+    """Host keys as the journal remembers them when this is made; a new instance is pinned anew."""
 
     journal: Journal
     changes: bool  # False: what is learnt is for this run only
-    learnt: dict[str, Pinned] = field(default_factory=dict)
+    known: dict[str, Pinned] = field(init=False)  # by host, with what is learnt since
+
+    def __post_init__(self) -> None:
+        self.known = dict(self.journal.fold().pins)
 
     def get(self, host: Host) -> str | None:
-        pinned = self.learnt.get(host.name) or self.journal.fold().pins.get(host.name)
+        pinned = self.known.get(host.name)
         return pinned.host_key if pinned and pinned.instance_id == host.instance_id else None
 
     def pin(self, host: Host, key: str) -> None:
         pinned = Pinned(host=host.name, instance_id=host.instance_id, host_key=key)
-        self.learnt[host.name] = pinned
+        self.known[host.name] = pinned
         if self.changes:
             self.journal.append(pinned)
 
