@@ -94,7 +94,8 @@ class Instance(Ec2Resource):
         instance = _instance(aws, id)
         if instance is None or instance["State"]["Name"] in ("terminated", "shutting-down"):
             return None
-        return _properties(instance)
+        asked = "associatePublicIpAddress" in known  # else an Elastic IP that came later would look like drift
+        return _properties(instance) | ({"associatePublicIpAddress": "PublicIpAddress" in instance} if asked else {})
 
     def delete(self, aws: Aws, id: str, state: Properties) -> None:
         aws.ec2.terminate_instances(InstanceIds=[id])
@@ -196,6 +197,12 @@ def _root_volume(instance: dict[str, Any]) -> str | None:
     return str(root[0]["Ebs"]["VolumeId"]) if root else None
 
 
+def _groups(instance: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of the instance; moto names those that were given with an interface there alone."""
+    interfaces = instance.get("NetworkInterfaces") or [{}]
+    return list(instance.get("SecurityGroups") or interfaces[0].get("Groups", []))
+
+
 def _properties(instance: dict[str, Any]) -> Properties:
     options = instance.get("MetadataOptions") or {}
     profile = (instance.get("IamInstanceProfile") or {}).get("Arn", "").rpartition("/")[2]
@@ -205,11 +212,10 @@ def _properties(instance: dict[str, Any]) -> Properties:
         "subnetId": instance.get("SubnetId"),
         "privateIp": instance.get("PrivateIpAddress"),
         "publicIp": instance.get("PublicIpAddress"),
-        "associatePublicIpAddress": "PublicIpAddress" in instance,
         "privateDns": instance.get("PrivateDnsName"),
         "keyName": instance.get("KeyName"),
         "iamInstanceProfile": profile or None,
-        "vpcSecurityGroupIds": [group["GroupId"] for group in instance.get("SecurityGroups", [])],
+        "vpcSecurityGroupIds": [group["GroupId"] for group in _groups(instance)],
         "availabilityZone": instance["Placement"]["AvailabilityZone"],
         "instanceState": instance["State"]["Name"],
         "sourceDestCheck": instance.get("SourceDestCheck"),

@@ -10,7 +10,6 @@ from rekindle.journal.store import AlreadyExists, Missing, Store
 from rekindle.plan import canonical
 from rekindle.secrets import Envelope, Keyring
 
-
 RETENTION = timedelta(days=3650)  # nothing of an environment can be read without it, for as long as anything is kept
 
 

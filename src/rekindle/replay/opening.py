@@ -19,7 +19,7 @@ from rekindle.journal.keys import known_environments, open_keyring
 from rekindle.journal.release import Release, Releases
 from rekindle.journal.secret_store import SecretStore
 from rekindle.journal.store import Store
-from rekindle.operation import Operation, locked, opened_on
+from rekindle.operation import RETENTION, Operation, locked, opened_on
 from rekindle.parsing import nearest
 from rekindle.progress import Progress
 from rekindle.replay.ledger import Ledger
@@ -73,7 +73,7 @@ def lost(request: Request, *, changes: bool) -> Iterator[Lost]:
     with locked(
         place.store, request.environment, keyring, REASON, request.progress, changes=changes, take=request.take_lock
     ) as lock:
-        journal = Journal.open(place.store, request.environment, keyring, lock=lock)
+        journal = Journal.open(place.store, request.environment, keyring, lock=lock, retention=RETENTION)
         digest = request.choices.release or journal.fold().release
         if digest is None:
             raise InputError(
