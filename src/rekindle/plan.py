@@ -252,10 +252,8 @@ def _threads(workers: int) -> Iterator[ThreadPoolExecutor]:
     pool = ThreadPoolExecutor(max_workers=workers)
     try:
         yield pool
-    except BaseException:
+    finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        raise
-    pool.shutdown()
 
 
 def check_fresh(planned: Plan, now: Plan) -> None:

@@ -14,7 +14,7 @@ from rekindle.journal.journal import Journal
 from rekindle.replay.ledger import Ledger
 from rekindle.replay.report import ReplayReport
 from rekindle.replay.situation import Choices
-from rekindle.replay.survey import Evidence, committed, mark_in_force, over, survey
+from rekindle.replay.survey import Evidence, committed, over, survey
 
 REPORT = ReplayReport(
     environment="dev",
@@ -102,4 +102,4 @@ def test_what_goes_on_goes_on_with_what_it_began_with(choices: Choices, said: st
     [((), None), ((MARK,), MARK), ((MARK, FENCED), None), ((MARK, FENCED, MARKED_AGAIN), MARKED_AGAIN)],
 )
 def test_a_mark_is_in_force_until_it_is_fenced(entries: tuple[Entry, ...], mark: SupersededBy | None) -> None:
-    assert mark_in_force(fold(entries)) == mark  # type: ignore[arg-type]
+    assert fold(entries).mark_in_force == mark  # type: ignore[arg-type]

@@ -67,11 +67,7 @@ def _matches(statement: Mapping[str, Any], question: Question) -> bool:
 
 def _principal(statement: Mapping[str, Any], question: Question) -> bool:
     """In a bucket policy an anonymous caller is matched by "*" alone; a role's policy has no principal."""
-    principal = statement.get("Principal")
-    if principal is None:
-        return not question.anonymous
-    aws = principal.get("AWS") if isinstance(principal, Mapping) else principal
-    return "*" in _listed(aws) or not question.anonymous
+    return "*" in _aws_principals(statement) or not question.anonymous
 
 
 def _listed(value: Any) -> list[str]:

@@ -44,11 +44,17 @@ class Folded:
         """Digest of the release used last."""
         return self.releases[-1].release if self.releases else None
 
+    @property
+    def mark_in_force(self) -> SupersededBy | None:
+        """Who took this environment's place; None if nobody did, or it was fenced since."""
+        mark, fenced = self.superseded, self.fenced
+        return None if mark is None or (fenced and fenced.epoch >= mark.epoch) else mark
+
     def require_in_force(self, environment: str) -> None:
         """Superseded if a recovery environment took this one's place, until it is fenced."""
-        if self.superseded is None or (self.fenced is not None and self.fenced.epoch >= self.superseded.epoch):
+        by = self.mark_in_force
+        if by is None:
             return
-        by = self.superseded
         raise Superseded(
             f"superseded by {by.environment}, epoch {by.epoch}, at {by.at:%F %T} UTC",
             where=environment,

@@ -98,6 +98,11 @@ class Journal:
         """Where the environment stands now; reads nothing."""
         return fold((entry for link in list(self._tail) for entry in link.entries), self._base.folded)
 
+    @property
+    def may_append(self) -> bool:
+        """Whether it was opened for writing, with the environment's lock."""
+        return self._lock is not None
+
     def checkpoint(self) -> None:
         """Keeps the fold, so that the next command need not read what came before; not twice for the same."""
         if all(isinstance(entry, Checkpoint | LockTaken) for entry in self.entries(since_checkpoint=True)):

@@ -2,19 +2,16 @@
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from rekindle.errors import JournalDamaged
+from rekindle.journal.lock import utc_now
 from rekindle.journal.naming import journal_prefix
 from rekindle.journal.store import AlreadyExists, Missing, Store
 from rekindle.plan import canonical
 from rekindle.secrets import Envelope, Keyring
 
 RETENTION = timedelta(days=3650)  # nothing of an environment can be read without it, for as long as anything is kept
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def open_keyring(

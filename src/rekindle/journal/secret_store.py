@@ -27,7 +27,7 @@ class SecretStore:
     @property
     def may_set(self) -> bool:
         """Whether the journal, which names every version, was opened for writing."""
-        return self._journal._lock is not None
+        return self._journal.may_append
 
     def set(self, name: str, secret: Secret) -> int:
         """Keeps a new version and says so in the journal; the version. An equal value makes no new one."""

@@ -5,7 +5,6 @@ from rekindle.replay.planning import PlannedPhase, Problem, ReplayPlan
 from rekindle.replay.report import PhaseTime, ReplayReport
 from rekindle.replay.run import last, plan, run
 from rekindle.replay.situation import Choices
-from rekindle.replay.survey import mark_in_force
 from rekindle.replay.verbs import Apply, Verbs
 
 __all__ = [
@@ -19,7 +18,6 @@ __all__ = [
     "Request",
     "Verbs",
     "last",
-    "mark_in_force",
     "plan",
     "run",
 ]

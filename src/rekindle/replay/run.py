@@ -27,7 +27,7 @@ from rekindle.replay.planning import Phase, ReplayPlan, plan_of
 from rekindle.replay.public_name import PublicName, await_switched, switch
 from rekindle.replay.report import ReplayReport
 from rekindle.replay.situation import Situation
-from rekindle.replay.survey import mark_in_force, over, survey
+from rekindle.replay.survey import over, survey
 from rekindle.replay.verbs import Apply, Verbs
 
 
@@ -142,7 +142,7 @@ class Work:
     def fence_former_hosts(self) -> None:
         """Commands on the recovery environment work, even if another once took its place."""
         journal = self.operation.journal
-        if mark := mark_in_force(journal.fold()):
+        if mark := journal.fold().mark_in_force:
             # the mark was for its former hosts: it had none when this replay began, and these are new
             journal.append(Fenced(epoch=mark.epoch, evidence=f"rebuilt on new hosts from {self.planned.environment}"))
 

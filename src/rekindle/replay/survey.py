@@ -11,7 +11,7 @@ from rekindle.aws.errors import translated
 from rekindle.backup import points
 from rekindle.errors import InputError, RekindleError
 from rekindle.inventory import Inventory, Stores
-from rekindle.journal.entries import RestorePoint, SupersededBy
+from rekindle.journal.entries import RestorePoint
 from rekindle.journal.fold import Folded
 from rekindle.journal.mirror import Mirror
 from rekindle.journal.release import Artifact
@@ -72,7 +72,7 @@ def survey(evidence: Evidence, choices: Choices) -> Situation:
         public_name=name.result(),
         region_api=region.result(),
         running=tuple(host.name for host in evidence.inventory.hosts) if evidence.inventory else (),
-        superseded=mark_in_force(evidence.folded),
+        superseded=evidence.folded.mark_in_force,
         last_epoch=evidence.folded.superseded.epoch if evidence.folded.superseded else 0,
         begun=begun,
     )
@@ -114,14 +114,8 @@ def over(report: ReplayReport | None, environment: str, gone: Folded, recovery: 
 
 
 def _is_marked(gone: Folded, recovery: str, epoch: int) -> bool:
-    mark = mark_in_force(gone)
+    mark = gone.mark_in_force
     return mark is not None and (mark.environment, mark.epoch) == (recovery, epoch)
-
-
-def mark_in_force(folded: Folded) -> SupersededBy | None:
-    """Who took this environment's place; None if nobody did, or it was fenced since."""
-    mark, fenced = folded.superseded, folded.fenced
-    return None if mark is None or (fenced and fenced.epoch >= mark.epoch) else mark
 
 
 def _whole_copies(clients: Clients, stores: Stores | None, point: RestorePoint | None) -> frozenset[str]:

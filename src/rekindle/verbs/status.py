@@ -13,7 +13,7 @@ def of(operation: Operation) -> dict[str, Any]:
     folded, inventory = operation.journal.fold(), operation.inventory
     complete = [p for p in folded.restore_points.values() if p.status == "complete"]
     newest = complete[-1] if complete else None
-    report, mark = replay.last(operation.journal), replay.mark_in_force(folded)
+    report, mark = replay.last(operation.journal), folded.mark_in_force
     return {
         "environment": operation.environment,
         "region": inventory.region,
