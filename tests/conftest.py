@@ -1,6 +1,7 @@
 """What holds for all tests."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -20,3 +21,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if REAL.get(item.path.parent.name) in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="session")
+def atomic_s3() -> Iterator[None]:
+    """moto's S3 creates a key once however many contend for it, as S3 does."""
+    from rehearsal.region.behaviour import contests  # brings moto, which most tests do without
+
+    take_back = contests.install()
+    yield
+    take_back()

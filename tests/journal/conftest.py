@@ -22,7 +22,7 @@ def clients() -> Iterator[Clients]:
 
 
 @pytest.fixture
-def aws(clients: Clients) -> Iterator[Clients]:
+def aws(clients: Clients, atomic_s3: None) -> Iterator[Clients]:
     with mock_aws():  # a new account
         yield clients
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import socket
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -28,7 +27,6 @@ class Api:
     def __init__(self, outages: Outages, rules: Iterable[Rule], on_change: Callable[[], None]) -> None:
         self._outages, self._rules, self._on_change = outages, tuple(rules), on_change
         self._moto = DomainDispatcherApplication(create_backend_app)
-        self._contests = _Contests()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         call = request.read(environ)
@@ -40,41 +38,16 @@ class Api:
             if refusal is not None:
                 _drain(environ)
                 return refusals.send(refusal, call, start_response)
-        with self._exclusive(call, environ):
+        with _exclusive(call):
             answer = self._moto(environ, start_response)
         if call.service != "s3" and call.is_write:
             self._on_change()
         return answer  # type: ignore[no-any-return]
 
-    def _exclusive(self, call: Call, environ: dict[str, Any]) -> contextlib.AbstractContextManager[Any]:
-        """Control planes change under one lock; S3 data flows beside it, conditional writes one by one."""
-        if call.service != "s3":
-            return cloud.lock
-        if call.method == "PUT" and call.key and (environ.get("HTTP_IF_NONE_MATCH") or environ.get("HTTP_IF_MATCH")):
-            return self._contests.over(f"{call.bucket}/{call.key}")
-        return contextlib.nullcontext()
 
-
-class _Contests:
-    """Conditional writes to one key happen one after the other, so that exactly one wins."""
-
-    def __init__(self) -> None:
-        self._locks: dict[str, tuple[threading.Lock, int]] = {}
-        self._guard = threading.Lock()
-
-    @contextlib.contextmanager
-    def over(self, key: str) -> Iterator[None]:
-        with self._guard:
-            lock, waiting = self._locks.get(key, (threading.Lock(), 0))
-            self._locks[key] = (lock, waiting + 1)
-        try:
-            with lock:
-                yield
-        finally:
-            with self._guard:
-                lock, waiting = self._locks.pop(key)
-                if waiting > 1:
-                    self._locks[key] = (lock, waiting - 1)
+def _exclusive(call: Call) -> contextlib.AbstractContextManager[Any]:
+    """Control planes change under one lock; S3 data flows beside it."""
+    return cloud.lock if call.service != "s3" else contextlib.nullcontext()
 
 
 def _bucket_region(bucket: str | None) -> str | None:

@@ -27,7 +27,7 @@ from rehearsal.load_balancers.balancers import Balancers  # noqa: E402
 from rehearsal.metadata_service.service import MetadataService  # noqa: E402
 from rehearsal.network.routers import Network  # noqa: E402
 from rehearsal.region import api, cloud, control, images  # noqa: E402
-from rehearsal.region.behaviour import addresses, instances, keys, load_balancers, names, volumes  # noqa: E402
+from rehearsal.region.behaviour import addresses, contests, instances, keys, load_balancers, names, volumes  # noqa: E402
 from rehearsal.region.outages import Outages  # noqa: E402
 from rehearsal.region.realiser import Realiser  # noqa: E402
 from rehearsal.region.rules import rules  # noqa: E402
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 class Daemon:
     """The rooms, put together."""
 
-    def __init__(self, stage: Stage, image: Path) -> None:
+    def __init__(self, stage: Stage, image: Path, conflicts: int | None = None) -> None:
         self._stage = stage
         store = VolumeStore(stage.data_directory)
         self.outages = Outages()
@@ -54,6 +54,7 @@ class Daemon:
         finish_termination = instances.install(self.fleet)
         addresses.install()
         keys.install()
+        contests.install(conflicts)
         volumes.install(store, self.fleet, snapshots, self.outages.is_down)
         load_balancers.install(self.balancers.health)
         names.install(self.checks)
@@ -112,12 +113,13 @@ def _until_terminated() -> None:
 
 
 def main() -> None:
-    """`python -m rehearsal.region.daemon IMAGE`"""
+    """`python -m rehearsal.region.daemon IMAGE`; with REHEARSAL_CONFLICTS=SEED, S3 answers 409 to contenders, too."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("botocore").setLevel(logging.WARNING)
     stage = Stage.from_environ()
+    seed = os.environ.get("REHEARSAL_CONFLICTS")
     try:
-        Daemon(stage, Path(sys.argv[1])).run()
+        Daemon(stage, Path(sys.argv[1]), int(seed) if seed else None).run()
     finally:
         _EMPTY_IMAGE_LIST.unlink(missing_ok=True)
 
