@@ -1,9 +1,8 @@
 """What a verb works with, opened once: an environment's inventory, stores, keys, lock and journal."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from rekindle import infrastructure
@@ -13,14 +12,12 @@ from rekindle.inventory import Inventory, Stores
 from rekindle.inventory import load as load_inventory
 from rekindle.journal.journal import Journal
 from rekindle.journal.keys import open_keyring
-from rekindle.journal.lock import Held, Holder, Lock
+from rekindle.journal.lock import Held, Holder, Lock, LockId
 from rekindle.journal.mirror import Mirror
 from rekindle.journal.secret_store import SecretStore
 from rekindle.journal.store import S3Store, Store
 from rekindle.progress import Progress
 from rekindle.secrets import Keyring, KmsEnvelope
-
-RETENTION = timedelta(days=90)  # no journal object can be removed before; longer than a fault goes unnoticed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +50,7 @@ def opened(
     progress: Progress,
     *,
     changes: bool,
-    take_lock: bool = False,
+    take_lock: Collection[LockId] = (),
     inventory_file: Path | None = None,
 ) -> Iterator[Operation]:
     """An operation on an environment that stands; holds its lock when it `changes` something.
@@ -77,7 +74,7 @@ def opened_on(
     progress: Progress,
     *,
     changes: bool,
-    take_lock: bool,
+    take_lock: Collection[LockId],
     clients: Clients,
 ) -> Iterator[Operation]:
     """An operation on an inventory that was read already, superseded or not."""
@@ -86,7 +83,7 @@ def opened_on(
     envelope = KmsEnvelope(clients.kms(stores.region), stores.kms_key_arn)
     keyring = open_keyring(store, inventory.environment, envelope, keep=changes)
     with locked(store, inventory.environment, keyring, reason, progress, changes=changes, take=take_lock) as lock:
-        journal = Journal.open(store, inventory.environment, keyring, lock=lock, retention=RETENTION)
+        journal = Journal.open(store, inventory.environment, keyring, lock=lock)
         yield Operation(
             project=project,
             environment=inventory.environment,
@@ -125,7 +122,14 @@ def stores_of(inventory: Inventory) -> Stores:
 
 @contextmanager
 def locked(
-    store: Store, environment: str, keyring: Keyring, reason: str, progress: Progress, *, changes: bool, take: bool
+    store: Store,
+    environment: str,
+    keyring: Keyring,
+    reason: str,
+    progress: Progress,
+    *,
+    changes: bool,
+    take: Collection[LockId],
 ) -> Iterator[Lock | None]:
     """Holds the environment's lock for what `changes` something, and none for what only looks."""
     if not changes:
@@ -134,7 +138,10 @@ def locked(
 
     def waiting(held: Held, left: float) -> None:
         who = f"{held.holder.name} for {held.holder.reason}"
-        progress.tell(f"{environment} is locked by {who}: its lease ends in {left:.0f} s")
+        words = LockId(environment, held.generation).words
+        progress.tell(
+            f"{environment} is locked by {who}: its lease ends in {left:.0f} s; sooner, if it is dead: {words}"
+        )
 
     holder = Holder.of_this_process(reason)
     with Lock.acquire(store, environment, keyring, holder, take=take, waiting=waiting) as lock:

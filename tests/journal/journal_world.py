@@ -1,6 +1,8 @@
 """What the journal's tests stand on: stores that can be damaged and counted, and holders that are alive or dead."""
 
+import json
 import subprocess
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,11 +12,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from hypothesis import strategies as st
+
+from rekindle.errors import CommandFailed, Unreachable
 from rekindle.journal.entries import Pinned
 from rekindle.journal.holder import Holder
 from rekindle.journal.journal import Journal
-from rekindle.journal.lock import Lock
-from rekindle.journal.store import DirectoryStore, S3Store, Store
+from rekindle.journal.lock import Lock, LockId, Locks
+from rekindle.journal.store import AlreadyExists, DirectoryStore, Missing, S3Store, Store
 from rekindle.process import started
 from rekindle.secrets import Keyring
 
@@ -31,7 +36,24 @@ class World:
     remove: Callable[[str], None]
 
 
+class Atomic:
+    """A client whose conditional put has one winner, as S3's has and moto's has not."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._putting = threading.Lock()
+
+    def put_object(self, **options: Any) -> Any:
+        with self._putting:
+            return self._client.put_object(**options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
 def of_directory(path: Path) -> World:
+    path.mkdir(parents=True, exist_ok=True)
+
     def write(key: str, body: bytes) -> None:
         (path / key).parent.mkdir(parents=True, exist_ok=True)
         (path / key).unlink(missing_ok=True)
@@ -41,11 +63,18 @@ def of_directory(path: Path) -> World:
 
 
 def of_bucket(client: Any) -> World:
-    client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    make_bucket(client)
     return World(
-        S3Store(client, BUCKET),
+        S3Store(Atomic(client), BUCKET),
         lambda key, body: client.put_object(Bucket=BUCKET, Key=key, Body=body),
         lambda key: client.delete_object(Bucket=BUCKET, Key=key),
+    )
+
+
+def make_bucket(client: Any) -> None:
+    """As the foundation makes it."""
+    client.create_bucket(
+        Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}, ObjectLockEnabledForBucket=True
     )
 
 
@@ -59,9 +88,9 @@ class Counting:
     read: list[str] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
 
-    def create(self, key: str, body: bytes, *, retain_until: datetime | None = None) -> None:
+    def create(self, key: str, body: bytes) -> None:
         time.sleep(self.seconds)
-        self.inner.create(key, body, retain_until=retain_until)
+        self.inner.create(key, body)
         self.created.append(key)
 
     def get(self, key: str) -> bytes:
@@ -71,6 +100,70 @@ class Counting:
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         self.calls["list"] += 1
         return self.inner.list(prefix, after)
+
+
+@dataclass
+class Unsteady(Counting):
+    """A store that has orders for its next writes: "lost" before they land, "unheard" after, "refused", else none."""
+
+    orders: list[str] = field(default_factory=list)
+
+    def create(self, key: str, body: bytes) -> None:
+        order = self.orders.pop(0) if self.orders else ""
+        if order == "refused":
+            raise CommandFailed("no room")
+        if order == "lost":
+            raise Unreachable("no answer")
+        super().create(key, body)
+        if order == "unheard":
+            raise Unreachable("no answer")
+
+
+@dataclass
+class Holding:
+    """A store that is in memory, and can be given anything."""
+
+    objects: dict[str, bytes] = field(default_factory=dict)
+
+    def create(self, key: str, body: bytes) -> None:
+        if self.objects.setdefault(key, body) is not body:
+            raise AlreadyExists("is there already", where=key)
+
+    def get(self, key: str) -> bytes:
+        if key not in self.objects:
+            raise Missing("is not there", where=key)
+        return self.objects[key]
+
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+        return iter(sorted(key for key in self.objects if key.startswith(prefix) and key > after))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@st.composite
+def odd_documents(draw: st.DrawFn, whole: dict[str, Any]) -> dict[str, Any]:
+    """This document with one part, at any depth, replaced, removed or added."""
+    document = json.loads(json.dumps(whole))
+    part: Any = document
+    while True:
+        key = draw(st.sampled_from([*(part if isinstance(part, dict) else range(len(part))), "more"]))
+        inner = part[key] if key != "more" else None
+        if isinstance(inner, dict | list) and inner and draw(st.booleans()):
+            part = inner
+            continue
+        break
+    if isinstance(part, list):
+        part.append(draw(JSON)) if key == "more" else part.__setitem__(key, draw(JSON))
+    elif key != "more" and draw(st.booleans()):
+        del part[key]
+    else:
+        part[key] = draw(JSON)
+    return dict(document)
 
 
 @dataclass
@@ -102,6 +195,14 @@ def writing(store: Store, environment: str = "dev", **options: Any) -> Iterator[
 
 def reading(store: Store, environment: str = "dev") -> Journal:
     return Journal.open(store, environment, KEYRING)
+
+
+def newest_lock(store: Store, environment: str = "dev") -> LockId:
+    """The lock that a person is shown now."""
+    locks = Locks(store=store, environment=environment, keyring=KEYRING)
+    held = locks.newest()
+    assert held
+    return locks.id_of(held)
 
 
 def pin(host: str) -> Pinned:

@@ -3,12 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import count
 from pathlib import Path
 
 import pytest
-from journal_world import KEYRING, Counting, elsewhere, of_directory, reading
+from journal_world import KEYRING, Counting, elsewhere, newest_lock, of_directory, reading
 
 from rekindle.errors import RekindleError
 from rekindle.journal.entries import ReleaseEntry
@@ -37,11 +36,11 @@ class Cut(Counting):
     at: int = 0
     after: bool = False
 
-    def create(self, key: str, body: bytes, *, retain_until: datetime | None = None) -> None:
+    def create(self, key: str, body: bytes) -> None:
         is_last = len(self.created) == self.at
         if len(self.created) > self.at or (is_last and not self.after):
             raise Killed
-        super().create(key, body, retain_until=retain_until)
+        super().create(key, body)
         if is_last:
             raise Killed
 
@@ -69,7 +68,8 @@ class Quiet:
 
 
 def command(store: Store, hosts: Hosts) -> None:
-    lock = Lock.acquire(store, "dev", KEYRING, elsewhere(), take=True)
+    take = [newest_lock(store)] if any(store.list("lock/dev/")) else []
+    lock = Lock.acquire(store, "dev", KEYRING, elsewhere(), take=take)
     journal = Journal.open(store, "dev", KEYRING, lock=lock)
     journal.append(ReleaseEntry(release="r", command="apply", rekindle_version="1"))
     facts = {declared.key: hosts.facts.get(declared.key) for declared in DECLARED}

@@ -25,7 +25,7 @@ from rekindle.journal.entries import (
     SupersededBy,
     VolumeCopy,
 )
-from rekindle.journal.fold import Folded, fold
+from rekindle.journal.fold import FoldedContent, fold, fold_objects
 from rekindle.plan import Key, State, canonical
 
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
@@ -71,8 +71,10 @@ def test_steps(
 
 
 def test_what_never_began_cannot_have_succeeded() -> None:
-    with pytest.raises(JournalDamaged, match="never began"):
-        fold([succeeded()])
+    with pytest.raises(JournalDamaged, match="never began") as caught:
+        fold_objects([("journal/dev/1", [begun({}), succeeded()]), ("journal/dev/2", [succeeded()])])
+    assert caught.value.where == "journal/dev/2"
+    assert caught.value.next_step
 
 
 def test_the_release_used_last_is_in_force() -> None:
@@ -124,8 +126,11 @@ others: st.SearchStrategy[AnyEntry] = st.one_of(
         )
     ),
     st.tuples(names, st.integers(1, 9)).map(lambda two: SecretSet(name=two[0], version=two[1], digest="d")),
-    st.tuples(names, st.sampled_from(["begun", "ended"])).map(
-        lambda two: Operation(name=two[0], phase=two[1])  # type: ignore[arg-type]
+    st.builds(
+        Operation,
+        name=st.sampled_from(["a", "b", "replay", "replay: hosts", "replay: checks"]),
+        phase=st.sampled_from(["begun", "ended"]),
+        details=st.sampled_from([{}, {"epoch": 1}, {"epoch": 2}]),
     ),
     st.integers(1, 3).map(lambda epoch: SupersededBy(environment="dr", epoch=epoch)),
     st.integers(1, 3).map(lambda epoch: Fenced(epoch=epoch)),
@@ -162,7 +167,7 @@ def test_folding_in_parts_gives_what_folding_at_once_does(history: list[AnyEntry
 @given(histories())
 def test_a_fold_survives_its_document(history: list[AnyEntry]) -> None:
     folded = fold(history)
-    again = Folded.of_document(folded.document())
+    again = FoldedContent.model_validate(folded.document()).folded()
     assert again == folded
     assert canonical(again.document()) == canonical(folded.document())
 

@@ -7,8 +7,25 @@ from datetime import timedelta
 from threading import Barrier
 
 import pytest
-from journal_world import KEYRING, Clock, Counting, World, dead_here, elsewhere, living_here, pin, reading, writing
+from journal_world import (
+    BUCKET,
+    KEYRING,
+    REGION,
+    Clock,
+    Counting,
+    Unsteady,
+    World,
+    dead_here,
+    elsewhere,
+    living_here,
+    newest_lock,
+    of_bucket,
+    pin,
+    reading,
+    writing,
+)
 
+from rekindle.aws.clients import Clients
 from rekindle.errors import CommandFailed, JournalDamaged, LockHeld, Refused
 from rekindle.journal.entries import LockTaken, Operation, Pinned
 from rekindle.journal.journal import AnotherWriter, Journal
@@ -194,7 +211,7 @@ def from_a_newer_version(world: World) -> None:
     world.replace(journal_key("dev", 2), seal(KEYRING, journal_key("dev", 2), content))
 
 
-@pytest.mark.parametrize(
+IN_A_FOLDER = pytest.mark.parametrize(
     ("damage", "number", "words"),
     [
         (torn, 3, "is torn"),
@@ -212,13 +229,46 @@ def from_a_newer_version(world: World) -> None:
         (from_a_newer_version, 2, "says what this version of Rekindle cannot read"),
     ],
 )
-def test_damage_is_found_and_named(world: World, damage: Callable[[World], None], number: int, words: str) -> None:
-    write_some(world)
-    damage(world)
+
+
+@IN_A_FOLDER
+def test_damage_is_found_and_named(folder: World, damage: Callable[[World], None], number: int, words: str) -> None:
+    write_some(folder)
+    damage(folder)
     with pytest.raises(JournalDamaged, match=words) as caught:
-        reading(world.store)
+        reading(folder.store)
     assert caught.value.where == journal_key("dev", number)
     assert "docs/runbook-recovery.md" in str(caught.value)
+
+
+def newest(world: World, prefix: str) -> str:
+    return next(world.store.list(prefix))
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda world: journal_key("dev", 5),
+        *(lambda world, prefix=prefix: newest(world, prefix) for prefix in ("lock/dev/", "checkpoints/dev/")),
+    ],
+    ids=["journal", "lock", "checkpoint"],
+)
+@pytest.mark.parametrize("act", ["deleted", "written over"])
+def test_what_was_deleted_or_written_over_in_a_bucket_is_named(
+    aws: Clients, of: Callable[[World], str], act: str
+) -> None:
+    """Even if nothing else tells of it: the same bytes, or the newest of its kind."""
+    world = of_bucket(aws.s3(REGION))
+    with writing(world.store) as journal:
+        for number in range(4):
+            journal.append(pin(f"host-{number}"))
+        journal.checkpoint()
+    key = of(world)
+    world.remove(key) if act == "deleted" else world.replace(key, world.store.get(key))
+    with pytest.raises(JournalDamaged, match=f"was {act}") as caught:
+        reading(world.store)
+    assert caught.value.where == f"s3://{BUCKET}/{key}"
+    assert f"--prefix {key}" in caught.value.next_step
 
 
 def test_a_stray_object_is_named(folder: World) -> None:
@@ -328,12 +378,12 @@ def test_entries_go_on_after_a_checkpoint(world: World) -> None:
 
 
 def test_a_checkpoint_whose_entry_was_not_written_still_holds(folder: World) -> None:
-    with writing(folder.store) as journal:
+    store = Unsteady(folder.store)
+    with writing(store) as journal:
         journal.append(pin("a"))
-        journal.checkpoint()
-    for key in list(folder.store.list("lock/dev/")):
-        folder.remove(key)
-    folder.remove(journal_key("dev", 2))
+        store.orders = ["", "refused"]
+        with pytest.raises(CommandFailed):
+            journal.checkpoint()
     assert reading(folder.store).fold().pins.keys() == {"a"}
     write_some(folder, 1)
     assert hosts(reading(folder.store)) == ["a", "host-0"]
@@ -376,7 +426,7 @@ def test_a_holder_whose_lock_was_taken_cannot_append(world: World) -> None:
     old = Lock.acquire(world.store, "dev", KEYRING, elsewhere())
     before = Journal.open(world.store, "dev", KEYRING, lock=old)
     before.append(pin("a"))
-    new = Lock.acquire(world.store, "dev", KEYRING, living_here(), take=True)
+    new = Lock.acquire(world.store, "dev", KEYRING, living_here(), take=[newest_lock(world.store)])
     after = Journal.open(world.store, "dev", KEYRING, lock=new)
     with pytest.raises(AnotherWriter):
         before.append(pin("late"))
@@ -387,8 +437,9 @@ def test_a_holder_whose_lock_was_taken_cannot_append(world: World) -> None:
 def test_the_former_holder_stops_by_itself_once_it_looks(folder: World) -> None:
     old = Lock.acquire(folder.store, "dev", KEYRING, elsewhere())
     journal = Journal.open(folder.store, "dev", KEYRING, lock=old)
-    Lock.acquire(folder.store, "dev", KEYRING, living_here(), take=True)
-    old.renew()
+    Lock.acquire(folder.store, "dev", KEYRING, living_here(), take=[newest_lock(folder.store)])
+    with pytest.raises(LockHeld):
+        old.renew()
     with pytest.raises(LockHeld, match="was taken over by"):
         journal.append(pin("late"))
 

@@ -2,14 +2,35 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from threading import Barrier
+from typing import Any
 
 import pytest
-from journal_world import KEYRING, Clock, World, another_process_here, dead_here, elsewhere, living_here
+from hypothesis import given
+from journal_world import (
+    KEYRING,
+    Clock,
+    Counting,
+    Holding,
+    Unsteady,
+    World,
+    another_process_here,
+    dead_here,
+    elsewhere,
+    living_here,
+    newest_lock,
+    odd_documents,
+)
+from pydantic import TypeAdapter
 
-from rekindle.errors import LockHeld, Unreachable
-from rekindle.journal.chain import Head
-from rekindle.journal.lock import Held, Holder, Lock, Locks
+from rekindle.errors import InputError, JournalDamaged, LockHeld, RekindleError, Unreachable
+from rekindle.journal.chain import START, Head
+from rekindle.journal.holder import Holder
+from rekindle.journal.lock import Held, Lock, LockId, Locks
+from rekindle.journal.naming import lock_key, renewal_key
+from rekindle.journal.seal import seal
+from rekindle.journal.store import AlreadyExists, Store
 
 
 class Failing:
@@ -19,11 +40,26 @@ class Failing:
         raise Unreachable("the store is gone")
 
 
-def acquire(world: World, holder: Holder, clock: Clock | None = None, *, take: bool = False) -> Lock:
+def acquire(
+    world: World, holder: Holder, clock: Clock | None = None, *, take: bool = False, store: Store | None = None
+) -> Lock:
     clock = clock or Clock()
     return Lock.acquire(
-        world.store, "dev", KEYRING, holder, take=take, clock=clock, steady=lambda: sum(clock.slept), sleep=clock.sleep
+        store or world.store,
+        "dev",
+        KEYRING,
+        holder,
+        take=[newest_lock(world.store)] if take else [],
+        clock=clock,
+        steady=lambda: sum(clock.slept),
+        sleep=clock.sleep,
     )
+
+
+def newest(world: World) -> Held:
+    held = Locks(store=world.store, environment="dev", keyring=KEYRING).newest()
+    assert held
+    return held
 
 
 def test_each_taking_and_each_release_is_a_generation(world: World) -> None:
@@ -44,7 +80,7 @@ def test_a_holder_that_lives_here_is_refused_at_once(folder: World) -> None:
     assert str(caught.value) == (
         f"lock of dev: is held by ada@here (process {ada.pid}) for `apply` since 2026-11-21 03:00:00 UTC, "
         "leased until 2026-11-21 03:01:00 UTC\n"
-        "Wait for that command to end. If it cannot be running any more, say --take-lock."
+        "Wait for that command to end. If it cannot be running any more, say --take-lock dev/1"
     )
 
 
@@ -110,10 +146,10 @@ def test_a_holder_that_renews_is_refused_whatever_the_clocks_say(folder: World, 
 
 
 def test_a_renewal_while_the_one_who_waits_was_stopped_is_seen(folder: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    theirs, newest, looks = acquire(folder, elsewhere()), Locks.newest, list[Held | None]()
+    theirs, look, looks = acquire(folder, elsewhere()), Locks.newest, list[Held | None]()
 
     def stopped_after_the_second_look(locks: Locks) -> Held | None:
-        looks.append(newest(locks))
+        looks.append(look(locks))
         if len(looks) == 2:
             ours.slept.append(100)
             theirs._renewals += 1
@@ -147,19 +183,85 @@ def test_a_living_holder_can_be_taken_over_by_saying_so(folder: World) -> None:
     with another_process_here() as ada:
         theirs = acquire(folder, ada)
         mine = acquire(folder, living_here(), take=True)
-        theirs.renew()
+        for _ in range(2):
+            with pytest.raises(LockHeld, match="was taken over by"):
+                theirs.renew()
     mine.check()
     with pytest.raises(LockHeld, match="was taken over by"):
         theirs.check()
+    assert newest(folder).generation == 2
+
+
+def test_a_lock_newer_than_the_one_that_was_shown_is_not_taken(folder: World) -> None:
+    clock = Clock()
+    acquire(folder, elsewhere(), clock)
+    shown = newest_lock(folder.store)
+    ada = acquire(folder, replace(elsewhere(), name="ada@second"), clock, take=True)
+    with pytest.raises(LockHeld, match="has passed on since, and is held by ada@second") as caught:
+        Lock.acquire(folder.store, "dev", KEYRING, living_here(), take=[shown], clock=clock, sleep=clock.sleep)
+    assert caught.value.next_step.endswith("say --take-lock dev/2")
+    assert clock.slept == []
+    ada.check()
+    assert newest(folder).generation == 2
+
+
+def test_a_lock_that_passes_on_while_it_is_taken_is_not_taken(folder: World) -> None:
+    acquire(folder, elsewhere())
+    shown, inner = newest_lock(folder.store), folder.store
+
+    class Outrun(Counting):
+        def create(self, key: str, body: bytes) -> None:
+            if not self.created:
+                self.created.append(key)
+                acquire(folder, replace(elsewhere(), name="ada@second"), take=True)
+            super().create(key, body)
+
+    with pytest.raises(LockHeld, match="ada@second"):
+        Lock.acquire(Outrun(inner), "dev", KEYRING, living_here(), take=[shown])
+
+
+def test_the_lock_of_another_environment_takes_nothing(folder: World) -> None:
+    clock = Clock()
+    acquire(folder, elsewhere(), clock)
+    Lock.acquire(
+        folder.store,
+        "dev",
+        KEYRING,
+        living_here(),
+        take=[LockId("dev-dr", 1)],
+        clock=clock,
+        steady=lambda: sum(clock.slept),
+        sleep=clock.sleep,
+    )
+    assert sum(clock.slept) == 60
+
+
+def test_one_of_several_locks_that_are_named_is_taken(folder: World) -> None:
+    acquire(folder, elsewhere())
+    take = [LockId("dev-dr", 3), LockId("dev", 1)]
+    assert Lock.acquire(folder.store, "dev", KEYRING, living_here(), take=take).generation == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "lock"), [("dev/17", LockId("dev", 17)), ("dev-dr/1", LockId("dev-dr", 1)), ("a/b/3", LockId("a/b", 3))]
+)
+def test_a_lock_is_named_as_it_is_shown(text: str, lock: LockId) -> None:
+    assert LockId.parse(text) == lock
+    assert (str(lock), lock.words) == (text, f"--take-lock {text}")
+
+
+@pytest.mark.parametrize("text", ["", "dev", "dev/", "/1", "dev/0", "dev/-1", "dev/1 ", "dev/１", "dev/1234567890123"])
+def test_what_names_no_lock_is_said_to_be_so(text: str) -> None:
+    with pytest.raises(InputError, match="names no lock") as caught:
+        LockId.parse(text)
+    assert "--take-lock dev/17" in caught.value.next_step
 
 
 def test_the_release_of_who_lost_the_lock_leaves_it_with_the_other(folder: World) -> None:
     theirs = acquire(folder, elsewhere())
     mine = acquire(folder, living_here(), take=True)
     theirs.release()
-    newest = Locks(store=folder.store, environment="dev", keyring=KEYRING).newest()
-    assert newest is not None
-    assert (newest.generation, newest.released) == (mine.generation, False)
+    assert (newest(folder).generation, newest(folder).released) == (mine.generation, False)
 
 
 def test_who_could_not_renew_in_time_stops(folder: World) -> None:
@@ -197,6 +299,107 @@ def test_a_renewal_begins_the_lease_anew(folder: World) -> None:
     lock.check()
 
 
+def renewing(lock: Lock, clock: Clock, seconds: float) -> list[float]:
+    """What the background does for so long; the pauses it made."""
+    pauses: list[float] = []
+
+    def wait(pause: float) -> bool:
+        pauses.append(pause)
+        clock.go_on(pause)
+        return sum(pauses) > seconds
+
+    lock.keep(wait)
+    return pauses
+
+
+@pytest.mark.parametrize(
+    ("orders", "pauses"),
+    [
+        ([], [20, 20, 20, 20, 20]),
+        (["lost"], [20, 3, 20, 20, 20]),
+        (["unheard"], [20, 3, 20, 20, 20]),
+        (["lost"] * 5 + ["unheard"], [20, 3, 3, 3, 3, 3, 3, 20, 20, 20]),
+    ],
+)
+def test_a_renewal_that_fails_is_soon_tried_again(folder: World, orders: list[str], pauses: list[float]) -> None:
+    clock, store = Clock(), Unsteady(folder.store)
+    lock = acquire(folder, living_here(), clock, store=store)
+    store.orders = list(orders)
+    assert renewing(lock, clock, sum(pauses) - 1) == pauses
+    lock.check()
+    assert newest(folder).renewed == clock.now - timedelta(seconds=20)
+
+
+def test_a_store_that_never_answers_ends_the_renewals_with_the_lease(folder: World) -> None:
+    clock, store = Clock(), Unsteady(folder.store)
+    lock = acquire(folder, living_here(), clock, store=store)
+    store.orders = ["lost"] * 100
+    assert 60 <= sum(renewing(lock, clock, 3600)) < 66
+    with pytest.raises(LockHeld, match="the lease ran out"):
+        lock.check()
+
+
+def test_renewals_end_when_the_lock_is_lost(folder: World) -> None:
+    clock = Clock()
+    theirs = acquire(folder, elsewhere(), clock)
+    acquire(folder, living_here(), clock, take=True)
+    assert renewing(theirs, clock, 3600) == [20]
+
+
+def test_a_renewal_whose_answer_comes_after_the_lease_renews_nothing(folder: World) -> None:
+    """Who waited for the lease to end may have taken over meanwhile."""
+    clock = Clock()
+
+    class Slow(Counting):
+        def create(self, key: str, body: bytes) -> None:
+            super().create(key, body)
+            if "/" in key.removeprefix("lock/dev/"):
+                clock.go_on(31)
+
+    lock = acquire(folder, living_here(), clock, store=Slow(folder.store))
+    clock.go_on(30)
+    with pytest.raises(LockHeld, match="the lease ran out at 03:01:00"):
+        lock.renew()
+    with pytest.raises(LockHeld, match="the lease ran out at 03:01:00"):
+        lock.check()
+
+
+def test_who_renews_too_late_stops_though_nobody_took_over(folder: World) -> None:
+    clock = Clock()
+    lock = acquire(folder, living_here(), clock)
+    clock.go_on(60)
+    with pytest.raises(LockHeld, match="the lease ran out"):
+        lock.renew()
+    assert len(list(folder.store.list("lock/dev/"))) == 1
+
+
+def test_a_holder_whose_lock_was_removed_stops(folder: World) -> None:
+    lock = acquire(folder, living_here())
+    folder.remove(lock_key("dev", 1))
+    with pytest.raises(LockHeld, match="was removed"):
+        lock.renew()
+    with pytest.raises(LockHeld, match="was removed"):
+        lock.check()
+
+
+def test_a_taking_and_a_release_whose_answers_were_lost_are_ours(folder: World) -> None:
+    """As a store that repeats a request by itself says of its own earlier try."""
+
+    class Repeating(Counting):
+        def create(self, key: str, body: bytes) -> None:
+            super().create(key, body)
+            self.inner.create(key, body)
+
+    with pytest.raises(AlreadyExists):
+        Repeating(folder.store).create("a", b"")
+    lock = acquire(folder, living_here(), store=Repeating(folder.store))
+    assert lock.generation == 1
+    lock.renew()
+    lock.release()
+    assert (newest(folder).generation, newest(folder).released) == (2, True)
+    assert len(list(folder.store.list("lock/dev/"))) == 3
+
+
 def test_the_lock_is_renewed_in_the_background(folder: World) -> None:
     with Lock.acquire(folder.store, "dev", KEYRING, living_here(), lease_seconds=0.15) as lock:
         for _ in range(4):
@@ -206,12 +409,8 @@ def test_the_lock_is_renewed_in_the_background(folder: World) -> None:
 
 
 def test_the_head_travels_with_renewal_release_and_the_next_holder(folder: World) -> None:
-    locks = Locks(store=folder.store, environment="dev", keyring=KEYRING)
-
     def recorded() -> int:
-        newest = locks.newest()
-        assert newest is not None
-        return newest.head.sequence
+        return newest(folder).head.sequence
 
     lock = acquire(folder, living_here())
     lock.record(Head(4, "4" * 64))
@@ -260,4 +459,68 @@ def test_what_is_held_survives_its_document() -> None:
         released=False,
         head=Head(7, "7" * 64),
     )
-    assert Held.of_document(held.document()) == held
+    assert TypeAdapter(Held).validate_python(held.document()) == held
+
+
+HELD = Held(
+    holder=elsewhere(),
+    generation=1,
+    acquired=Clock().now,
+    renewed=Clock().now,
+    lease_seconds=60,
+    released=False,
+    head=START,
+).document()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {**HELD, "generation": "1"},
+        {**HELD, "generation": True},
+        {**HELD, "generation": 2},
+        {**HELD, "generation": 10**12},
+        {**HELD, "head": {}},
+        {**HELD, "head": {"sequence": -1, "digest": "0" * 64}},
+        {**HELD, "head": {"sequence": 1, "digest": "0"}},
+        {**HELD, "holder": {**HELD["holder"], "shoe": 45}},
+        {**HELD, "holder": {**HELD["holder"], "pid": 10**400}},
+        {**HELD, "renewed": "yesterday"},
+        {**HELD, "renewed": "2026-11-21T03:00:00"},
+        {**HELD, "renewed": "9999-12-31T23:59:59Z"},
+        {**HELD, "lease_seconds": -1},
+        {**HELD, "lease_seconds": 1e300},
+        {**HELD, "lease_seconds": float("nan")},
+        {**HELD, "released": None},
+        {**HELD, "more": 1},
+    ],
+)
+def test_a_sealed_lock_that_is_odd_is_named(folder: World, content: dict[str, Any]) -> None:
+    key = lock_key("dev", 1)
+    folder.store.create(key, seal(KEYRING, key, content))
+    with pytest.raises(JournalDamaged) as caught:
+        newest(folder)
+    assert caught.value.where == key
+
+
+def test_a_renewal_that_speaks_of_another_generation_is_named(folder: World) -> None:
+    clock = Clock()
+    acquire(folder, living_here(), clock)
+    key = renewal_key("dev", 1, 1)
+    folder.store.create(key, seal(KEYRING, key, {**HELD, "generation": 3}))
+    with pytest.raises(JournalDamaged, match="speaks of generation 3"):
+        newest(folder)
+
+
+@given(odd_documents(HELD))
+def test_no_sealed_lock_gives_a_traceback(content: dict[str, Any]) -> None:
+    key = lock_key("dev", 1)
+    locks = Locks(store=Holding({key: seal(KEYRING, key, content)}), environment="dev", keyring=KEYRING)
+    try:
+        held = locks.newest()
+    except RekindleError:
+        return
+    assert held
+    assert f"{held.until:%F %T}"
+    assert held.holder.is_alive() in (True, False, None)

@@ -116,7 +116,6 @@ class LostRegion:
             progress=Progress(Console(file=StringIO())),
             choices=Choices(**choices),
             clients=self.clients,
-            take_lock=True,
         )
 
     def run(self, cluster: Cluster, directory: str = "empty", **choices: Any) -> replay.ReplayReport:
@@ -125,7 +124,7 @@ class LostRegion:
     @contextmanager
     def writing(self, environment: str) -> Iterator[tuple[Journal, SecretStore]]:
         keyring = open_keyring(self.store, environment, KmsEnvelope(self.clients.kms(AWAY), self.key_arn), keep=True)
-        with Lock.acquire(self.store, environment, keyring, Holder.of_this_process("test"), take=True) as lock:
+        with Lock.acquire(self.store, environment, keyring, Holder.of_this_process("test")) as lock:
             journal = Journal.open(self.store, environment, keyring, lock=lock)
             yield journal, SecretStore(self.store, keyring, journal)
 

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from rekindle import replay
 from rekindle.cli.main import app
 from rekindle.errors import Refused
+from rekindle.journal.lock import LockId
 
 NIGHT = ["replay", "dev", "--to", "dev-dr", "--journal", "s3://journal?region=us-west-2"]
 
@@ -15,13 +16,13 @@ NIGHT = ["replay", "dev", "--to", "dev-dr", "--journal", "s3://journal?region=us
 @pytest.mark.parametrize(
     ("options", "restore_point", "take_lock"),
     [
-        ([], None, False),
-        (["--restore-point", "rp-0"], "rp-0", False),
-        (["--take-lock"], None, True),
+        ([], None, set()),
+        (["--restore-point", "rp-0"], "rp-0", set()),
+        (["--take-lock", "dev/17", "--take-lock", "dev-dr/3"], None, {LockId("dev", 17), LockId("dev-dr", 3)}),
     ],
 )
 def test_options_are_what_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch, options: list[str], restore_point: str | None, take_lock: bool
+    monkeypatch: pytest.MonkeyPatch, options: list[str], restore_point: str | None, take_lock: set[LockId]
 ) -> None:
     asked: list[replay.Request] = []
 

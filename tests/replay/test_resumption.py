@@ -59,7 +59,7 @@ class World:
 
     @contextmanager
     def journal(self) -> Iterator[Journal]:
-        with Lock.acquire(self.store, "dev-dr", KEYRING, Holder.of_this_process("replay"), take=True) as lock:
+        with Lock.acquire(self.store, "dev-dr", KEYRING, Holder.of_this_process("replay")) as lock:
             yield Journal.open(self.store, "dev-dr", KEYRING, lock=lock, clock=self.now)
 
     def run(self, plan: ReplayPlan, choices: Choices = NO_CHOICES) -> ReplayReport:

@@ -4,8 +4,11 @@ import base64
 import hashlib
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain, repeat
+from heapq import merge
+from itertools import chain, groupby, repeat
+from operator import itemgetter
 from typing import Any, BinaryIO, Literal
 
 from boto3.s3.transfer import TransferConfig
@@ -18,7 +21,7 @@ from rekindle.aws.errors import is_code, translated
 RetentionMode = Literal["GOVERNANCE", "COMPLIANCE"]
 
 FIRST_PAGE = 25  # most lists are read for their first keys only
-PAGE = 1000  # the most that ListObjectsV2 gives
+PAGE = 1000  # the most that a list gives
 ABSENT = ("NoSuchKey", "404", "NotFound")
 CONFLICTS = 5  # tries, while S3 answers that another conditional write is under way
 PART = 256 * 1024**2
@@ -37,6 +40,37 @@ def list_keys(client: Client, bucket: str, prefix: str, after: str = "") -> Iter
         if not page["IsTruncated"]:
             return
         after = keys[-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A key that a list of versions shows, with all that ever happened to it."""
+
+    key: str
+    versions: int
+    delete_markers: int
+
+
+def list_versions(client: Client, bucket: str, prefix: str, after: str = "") -> Iterator[Listed]:
+    """Keys that begin with `prefix` and sort after `after`, ascending, a page at a time; deleted ones too."""
+    entries = (entry for entry in _entries(client, bucket, prefix, after) if entry[0] > after)
+    for key, group in groupby(entries, key=itemgetter(0)):
+        is_marker = [marker for _, marker in group]
+        yield Listed(key=key, versions=is_marker.count(False), delete_markers=is_marker.count(True))
+
+
+def _entries(client: Client, bucket: str, prefix: str, after: str) -> Iterator[tuple[str, bool]]:
+    """Key of each version, and whether that is a delete marker, in the order of keys."""
+    position = {"KeyMarker": after} if after else {}
+    for size in chain([FIRST_PAGE], repeat(PAGE)):
+        with translated(client):
+            page = client.list_object_versions(Bucket=bucket, Prefix=prefix, MaxKeys=size, **position)
+        versions = ((item["Key"], False) for item in page.get("Versions", ()))
+        markers = ((item["Key"], True) for item in page.get("DeleteMarkers", ()))
+        yield from merge(versions, markers)
+        if not page["IsTruncated"]:
+            return
+        position = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
 
 
 def put_once(

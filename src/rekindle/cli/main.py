@@ -22,6 +22,7 @@ from rekindle import services
 from rekindle.aws.clients import Clients
 from rekindle.cli import show
 from rekindle.errors import InputError, RekindleError
+from rekindle.journal.lock import LockId
 from rekindle.operation import Operation, opened
 from rekindle.plan import Plan
 from rekindle.progress import Progress
@@ -56,7 +57,14 @@ err = Console(stderr=True, highlight=False)
 Environment = Annotated[str, typer.Argument(help="The environment: a stack such as dev.", show_default=False)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for machines.")]
-TakeLock = Annotated[bool, typer.Option("--take-lock", help="Take the lock from a holder that will not come back.")]
+TakeLock = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--take-lock",
+        metavar="ENV/NUMBER",
+        help="Take this lock, as `status` or a refusal names it: its holder will not come back.",
+    ),
+]
 Inventory = Annotated[
     Path | None, typer.Option("--inventory", help="Hosts that Pulumi did not make: a file in the inventory's form.")
 ]
@@ -67,7 +75,7 @@ def bootstrap(
     environment: Environment,
     plan: Annotated[bool, typer.Option("--plan", help="Show what is left to do, and do nothing.")] = False,
     yes: Yes = False,
-    take_lock: TakeLock = False,
+    take_lock: TakeLock = None,
     inventory: Inventory = None,
 ) -> None:
     """Turn an environment's bare hosts into a DC/OS cluster, over SSH; run again, it does only what is left."""
@@ -108,7 +116,7 @@ def apply(
         typer.Argument(help="What `plan` wrote; without it, plan and ask.", exists=True, dir_okay=False),
     ] = None,
     yes: Yes = False,
-    take_lock: TakeLock = False,
+    take_lock: TakeLock = None,
     inventory: Inventory = None,
 ) -> None:
     """Make the cluster run exactly what packages/ declares, in the order of needs, behind health gates."""
@@ -138,7 +146,7 @@ def drift(environment: Environment, as_json: Json = False, inventory: Inventory 
 
 
 @app.command()
-def backup(environment: Environment, as_json: Json = False, take_lock: TakeLock = False) -> None:
+def backup(environment: Environment, as_json: Json = False, take_lock: TakeLock = None) -> None:
     """Take a restore point of all data volumes, copied to the recovery region; finishes what a killed one left."""
     with operation(environment, "backup", changes=True, take_lock=take_lock) as op:
         release = supplies.in_force(op)
@@ -187,7 +195,7 @@ def replay(
         str | None, typer.Option("--restore-point", metavar="ID", help="This one instead of the latest complete one.")
     ] = None,
     yes: Yes = False,
-    take_lock: TakeLock = False,
+    take_lock: TakeLock = None,
 ) -> None:
     """Rebuild a lost environment as another one, from its journal; killed, run it again: it goes on."""
     request = replays.Request(
@@ -202,7 +210,7 @@ def replay(
             failed_since=failed_since and failed_since.replace(tzinfo=UTC),
             restore_point=restore_point,
         ),
-        take_lock=take_lock,
+        take_lock=_locks(take_lock, environment, to),
         variables=dict(os.environ),
         clients=Clients(),
     )
@@ -236,7 +244,7 @@ def secret_set(environment: Environment, name: Annotated[str, typer.Argument(hel
 
 @contextmanager
 def operation(
-    environment: str, reason: str, *, changes: bool, take_lock: bool = False, inventory: Path | None = None
+    environment: str, reason: str, *, changes: bool, take_lock: TakeLock = None, inventory: Path | None = None
 ) -> Iterator[Operation]:
     """The operation that a verb works with, in the folder it was started in."""
     progress = Progress(err)
@@ -246,10 +254,23 @@ def operation(
         reason,
         progress,
         changes=changes,
-        take_lock=take_lock,
+        take_lock=_locks(take_lock, environment),
         inventory_file=inventory,
     ) as found:
         yield found
+
+
+def _locks(named: list[str] | None, *environments: str) -> frozenset[LockId]:
+    """The locks to take; InputError if one is of an environment that this command does not lock."""
+    locks = frozenset(map(LockId.parse, named or ()))
+    for lock in locks:
+        if lock.environment not in environments:
+            raise InputError(
+                f"{lock} is no lock of {' or '.join(environments)}",
+                where="--take-lock",
+                next_step="Name the lock as the refusal of this command does.",
+            )
+    return locks
 
 
 @contextmanager

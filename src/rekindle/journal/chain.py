@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
 from rekindle.journal import entries as entry_types
-from rekindle.journal.entries import AnyEntry
+from rekindle.journal.content import Digest, Number, parsed
+from rekindle.journal.entries import AnyEntry, Frozen
 from rekindle.journal.naming import journal_key, journal_prefix, sequence_of
 from rekindle.journal.seal import damaged, digest_of, seal, unseal
 from rekindle.journal.store import Missing, Store
@@ -22,10 +23,12 @@ AHEAD = 256  # objects fetched before they are looked at
 
 @dataclass(frozen=True)
 class Head:
-    """The newest object: its number (0: none yet) and the SHA-256 of its bytes."""
+    """The newest object: its number and the SHA-256 of its bytes."""
 
-    sequence: int = 0
-    digest: str = NOTHING
+    sequence: Number
+    digest: Digest
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     def document(self) -> dict[str, Any]:
         return {"sequence": self.sequence, "digest": self.digest}
@@ -38,6 +41,21 @@ class Link:
     head: Head
     generation: int  # of the lock under which it was written
     entries: tuple[AnyEntry, ...]
+
+
+START = Head(0, NOTHING)
+"""Of a journal in which nothing was written yet."""
+
+
+class _Content(Frozen):
+    """What an object of the journal says, once its MAC held."""
+
+    previous: Digest
+    generation: Number
+    entries: tuple[AnyEntry, ...]
+
+
+_CONTENT = TypeAdapter(_Content)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +78,8 @@ class Chain:
 
     def read(self, after: Head, generation: int = 0) -> Iterator[Link]:
         """Objects after a known one, oldest first, each verified against the one before it."""
-        keys = self.store.list(journal_prefix(self.environment), journal_key(self.environment, after.sequence))
-        head = after
+        known = journal_key(self.environment, after.sequence) if after.sequence else ""
+        keys, head = self.store.list(journal_prefix(self.environment), known), after
         for key, body in self._fetched(keys):
             link = self.verified(key, body, head, generation)
             head, generation = link.head, link.generation
@@ -83,20 +101,13 @@ class Chain:
         sequence = sequence_of(key)
         if sequence != previous.sequence + 1:
             raise damaged(journal_key(self.environment, previous.sequence + 1), f"is missing, though {key} is there")
-        content = unseal(self.keyring, key, body)
-        if content.get("previous") != previous.digest:
+        content = parsed(_CONTENT, key, unseal(self.keyring, key, body))
+        if content.previous != previous.digest:
             raise damaged(key, "does not follow the object before it: one of the two was replaced")
-        if content["generation"] < generation:
-            raise damaged(key, f"was written under lock {content['generation']}, after lock {generation} was taken")
+        if content.generation < generation:
+            raise damaged(key, f"was written under lock {content.generation}, after lock {generation} was taken")
         return Link(
             head=Head(sequence, digest_of(body)),
-            generation=content["generation"],
-            entries=_parsed(key, content["entries"]),
+            generation=content.generation,
+            entries=content.entries,
         )
-
-
-def _parsed(key: str, documents: Any) -> tuple[AnyEntry, ...]:
-    try:
-        return entry_types.parse(documents)
-    except ValidationError as error:
-        raise damaged(key, f"says what this version of Rekindle cannot read: {error.errors()[0]['msg']}") from error

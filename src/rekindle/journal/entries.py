@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from rekindle.journal.content import Moment, Number
 from rekindle.plan import Key
 
 UNSTAMPED = datetime(1970, 1, 1, tzinfo=UTC)
@@ -19,7 +20,7 @@ class Frozen(BaseModel):
 class Entry(Frozen):
     """When and by whom; the journal fills these in as it appends."""
 
-    at: datetime = UNSTAMPED  # UTC
+    at: Moment = UNSTAMPED  # UTC
     command_id: str = ""  # of the running command
     holder: str = ""  # user@host
 
@@ -111,8 +112,8 @@ class RestorePoint(Entry):
     consistency: str  # "frozen", "crash"
     barrier: dict[str, JsonValue] = Field(default_factory=dict)  # what was acknowledged before it
     volumes: tuple[VolumeCopy, ...] = ()
-    started: datetime
-    ended: datetime | None = None
+    started: Moment
+    ended: Moment | None = None
     size_bytes: int | None = None
 
 
@@ -121,14 +122,14 @@ class SupersededBy(Entry):
 
     kind: Literal["superseded_by"] = "superseded_by"
     environment: str
-    epoch: int
+    epoch: Number
 
 
 class Fenced(Entry):
     """Proven unable to serve or to write since it was superseded."""
 
     kind: Literal["fenced"] = "fenced"
-    epoch: int
+    epoch: Number
     evidence: str = ""
 
 
@@ -137,8 +138,11 @@ class SecretSet(Entry):
 
     kind: Literal["secret_set"] = "secret_set"
     name: str
-    version: int
+    version: Number
     digest: str  # keyed
+
+
+REPLAY = "replay"  # the operation that built an environment; its phases are named "replay: hosts"
 
 
 class Operation(Entry):
@@ -149,12 +153,16 @@ class Operation(Entry):
     phase: Literal["begun", "ended"]
     details: dict[str, JsonValue] = Field(default_factory=dict)  # pid, boot id, exit code, …
 
+    @property
+    def is_of_a_replay(self) -> bool:
+        return self.name == REPLAY or self.name.startswith(f"{REPLAY}: ")
+
 
 class LockTaken(Entry):
     """The lock passed on without having been released; the former holder cannot append any more."""
 
     kind: Literal["lock_taken"] = "lock_taken"
-    generation: int
+    generation: Number
     former_holder: str
 
 
@@ -173,13 +181,6 @@ AnyEntry: TypeAlias = Annotated[
     | LockTaken,
     Field(discriminator="kind"),
 ]
-
-_ENTRIES: TypeAdapter[tuple[AnyEntry, ...]] = TypeAdapter(tuple[AnyEntry, ...])
-
-
-def parse(documents: Any) -> tuple[AnyEntry, ...]:
-    """Entries from decoded JSON; ValidationError if one is unknown or incomplete."""
-    return _ENTRIES.validate_python(documents)
 
 
 def document(entry: Entry) -> dict[str, Any]:

@@ -5,14 +5,18 @@ from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from typing import Any
 
-from rekindle.errors import JournalDamaged, Superseded
+from pydantic import JsonValue
+
+from rekindle.errors import Superseded
 from rekindle.journal import entries as entry_types
 from rekindle.journal.entries import (
+    REPLAY,
     AnyEntry,
     Begun,
     Entry,
     Failed,
     Fenced,
+    Frozen,
     Operation,
     Pinned,
     ReleaseEntry,
@@ -21,6 +25,7 @@ from rekindle.journal.entries import (
     Succeeded,
     SupersededBy,
 )
+from rekindle.journal.seal import damaged
 from rekindle.plan import Key, State
 
 
@@ -38,6 +43,7 @@ class Folded:
     operations: Mapping[str, Operation] = field(default_factory=dict)  # begun and not ended, by name
     superseded: SupersededBy | None = None
     fenced: Fenced | None = None
+    replay: tuple[Operation, ...] = ()  # what the newest replay that built this environment did, oldest first
 
     @property
     def release(self) -> str | None:
@@ -70,28 +76,55 @@ class Folded:
             **{name: _document(getattr(self, name)) for name in _ONE},
         }
 
-    @classmethod
-    def of_document(cls, document: Mapping[str, Any]) -> "Folded":
-        """What `document` was made from."""
-        folding = _Folding(Folded())
-        folding.applied = {(target, subject): state for target, subject, state in document["applied"]}
-        for name in _MANY:
-            for entry in entry_types.parse(document[name]):
-                folding.take(entry)
-        for entry in entry_types.parse([document[name] for name in _ONE if document[name]]):
-            folding.take(entry)
-        return folding.result()
 
-
-_MANY = ("failed", "in_flight", "releases", "pins", "restore_points", "secrets", "operations")  # a retry is both
+_MANY = ("failed", "in_flight", "releases", "pins", "restore_points", "secrets", "operations", "replay")
 _ONE = ("superseded", "fenced")
+
+
+class FoldedContent(Frozen):
+    """A fold as a checkpoint keeps it."""
+
+    applied: tuple[tuple[str, str, dict[str, JsonValue] | None], ...]
+    failed: tuple[Failed, ...]
+    in_flight: tuple[Begun, ...]
+    releases: tuple[ReleaseEntry, ...]
+    pins: tuple[Pinned, ...]
+    restore_points: tuple[RestorePoint, ...]
+    secrets: tuple[SecretSet, ...]
+    operations: tuple[Operation, ...]
+    superseded: SupersededBy | None
+    fenced: Fenced | None
+    replay: tuple[Operation, ...] = ()  # an older version kept none
+
+    def folded(self) -> Folded:
+        """What the document was made from."""
+        return Folded(
+            applied={(target, subject): state for target, subject, state in self.applied},
+            failed={entry.key: entry for entry in self.failed},
+            in_flight={entry.key: entry for entry in self.in_flight},
+            releases=self.releases,
+            pins={entry.host: entry for entry in self.pins},
+            restore_points={entry.id: entry for entry in self.restore_points},
+            secrets={entry.name: entry for entry in self.secrets},
+            operations={entry.name: entry for entry in self.operations},
+            superseded=self.superseded,
+            fenced=self.fenced,
+            replay=self.replay,
+        )
 
 
 def fold(entries: Iterable[AnyEntry], start: Folded | None = None) -> Folded:
     """Entries in order, on top of an earlier fold; folding in parts gives what folding at once does."""
+    return fold_objects([("", entries)], start)
+
+
+def fold_objects(objects: Iterable[tuple[str, Iterable[AnyEntry]]], start: Folded | None = None) -> Folded:
+    """Entries of objects, each with its key; JournalDamaged names the object that cannot follow those before it."""
     folding = _Folding(start or Folded())
-    for entry in entries:
-        folding.take(entry)
+    for key, entries in objects:
+        folding.object = key
+        for entry in entries:
+            folding.take(entry)
     return folding.result()
 
 
@@ -109,9 +142,23 @@ class _Folding:
         self.operations = dict(start.operations)
         self.superseded = start.superseded
         self.fenced = start.fenced
+        self.replay = list(start.replay)
+        self.object = ""  # whose entries are taken
 
     def result(self) -> Folded:
-        return Folded(**{**vars(self), "releases": tuple(self.releases.values())})
+        return Folded(
+            applied=self.applied,
+            in_flight=self.in_flight,
+            failed=self.failed,
+            releases=tuple(self.releases.values()),
+            pins=self.pins,
+            restore_points=self.restore_points,
+            secrets=self.secrets,
+            operations=self.operations,
+            superseded=self.superseded,
+            fenced=self.fenced,
+            replay=tuple(self.replay),
+        )
 
     @singledispatchmethod
     def take(self, entry: Entry) -> None:
@@ -125,7 +172,7 @@ class _Folding:
     def _(self, entry: Succeeded) -> None:
         begun = self.in_flight.pop(entry.key, None)
         if begun is None:
-            raise JournalDamaged(f"{entry.subject} on {entry.target} succeeded, but never began")
+            raise damaged(self.object, f"says that {entry.subject} on {entry.target} succeeded, which never began")
         self.applied[entry.key] = begun.after
         self.failed.pop(entry.key, None)
 
@@ -156,6 +203,15 @@ class _Folding:
         self.operations.pop(entry.name, None)
         if entry.phase == "begun":
             self.operations[entry.name] = entry
+        if entry.is_of_a_replay:
+            self._take_replay(entry)
+
+    def _take_replay(self, entry: Operation) -> None:
+        """What came before belongs to another replay, once one begins that is not this one gone on with."""
+        begins = entry.name == REPLAY and entry.phase == "begun"
+        if begins and not any(known.name == REPLAY and known.details == entry.details for known in self.replay):
+            self.replay.clear()
+        self.replay.append(entry)
 
     @take.register
     def _(self, entry: SupersededBy) -> None:

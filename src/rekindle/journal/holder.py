@@ -6,6 +6,9 @@ import socket
 import uuid
 from dataclasses import dataclass
 
+from pydantic import ConfigDict
+
+from rekindle.journal.content import Number
 from rekindle.process import PROC, boot_id, started
 
 
@@ -15,10 +18,12 @@ class Holder:
 
     name: str  # user@host
     place: str  # boot id and process namespace: where `pid` means something
-    pid: int
-    started: int  # of the process, in clock ticks since boot: tells a pid used again
+    pid: Number
+    started: Number  # of the process, in clock ticks since boot: tells a pid used again
     reason: str  # "apply"
     command_id: str
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     @classmethod
     def of_this_process(cls, reason: str) -> "Holder":

@@ -2,26 +2,32 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from rekindle.errors import Refused, RekindleError
-from rekindle.journal.chain import Chain, Head, Link
+from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
+
+from rekindle.errors import Refused, RekindleError, Unreachable
+from rekindle.journal.chain import START, Chain, Head, Link
 from rekindle.journal.checkpoints import Base, Checkpoints
+from rekindle.journal.clock import utc_now
 from rekindle.journal.entries import AnyEntry, Begun, Checkpoint, Entry, Failed, LockTaken, StepEntry, Succeeded
-from rekindle.journal.fold import Folded, fold
-from rekindle.journal.lock import Lock, Locks, utc_now
-from rekindle.journal.naming import journal_key
+from rekindle.journal.fold import Folded, fold_objects
+from rekindle.journal.lock import LEASE_SECONDS, Held, Lock, Locks
+from rekindle.journal.naming import journal_key, lock_key
 from rekindle.journal.seal import damaged, digest_of
-from rekindle.journal.store import AlreadyExists, Store
+from rekindle.journal.store import AlreadyExists, Store, create_or_own
 from rekindle.plan import Key, State, Step, canonical, digest
 from rekindle.secrets import Keyring
 
-TAKEOVERS = 5  # tries to append before a former holder that still writes
+TAKEOVERS = 100  # tries to append before a former holder that still writes; it stops when it next renews
 LONGEST_ERROR = 2000  # characters kept of a failure
+PATIENCE = timedelta(seconds=LEASE_SECONDS)  # with a store that does not answer an append; the lease ends it sooner
+LONGEST_PAUSE = 5  # seconds between two tries
 
 
 class AnotherWriter(Refused):
@@ -36,20 +42,21 @@ class Journal:
         chain: Chain,
         *,
         lock: Lock | None,
-        retention: timedelta | None,
         clock: Callable[[], datetime],
+        sleep: Callable[[float], None],
     ) -> None:
         self._chain = chain
         self._checkpoints = Checkpoints(store=chain.store, environment=chain.environment, keyring=chain.keyring)
         self._locks = Locks(store=chain.store, environment=chain.environment, keyring=chain.keyring)
         self._lock = lock
-        self._retention = retention
         self._clock = clock
+        self._sleep = sleep
         self._writing = threading.Lock()
         self._joining = threading.Lock()
         self._batch = _Batch()
-        self._broken: BaseException | None = None
-        self._base, self._tail = Base(), list[Link]()
+        self._overtaken: AnotherWriter | None = None
+        self._unsettled: _Object | None = None  # sent, and whether it arrived is not known
+        self._view = _View()
 
     @classmethod
     def open(
@@ -59,12 +66,15 @@ class Journal:
         keyring: Keyring,
         *,
         lock: Lock | None = None,
-        retention: timedelta | None = None,
         clock: Callable[[], datetime] = utc_now,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> "Journal":
-        """Reads the last checkpoint and what follows it; JournalDamaged names the object that is not as it was."""
+        """Reads the last checkpoint and what follows it; JournalDamaged names the object that is not as it was.
+
+        LockHeld if another took `lock` over since: what it appends must not be followed by anything of ours.
+        """
         chain = Chain(store=store, environment=environment, keyring=keyring)
-        journal = cls(chain, lock=lock, retention=retention, clock=clock)
+        journal = cls(chain, lock=lock, clock=clock, sleep=sleep)
         journal._read()
         if lock and lock.former:
             journal._fence_former(lock.former.holder.name)
@@ -76,7 +86,7 @@ class Journal:
 
     @property
     def head(self) -> Head:
-        return self._tail[-1].head if self._tail else self._base.head
+        return self._view.head
 
     def append(self, *entries: Entry) -> None:
         """Durable when it returns; entries of all threads waiting at one moment go as one object."""
@@ -91,12 +101,12 @@ class Journal:
 
     def entries(self, *, since_checkpoint: bool = False) -> Iterator[AnyEntry]:
         """All entries, oldest first, each verified; or those after the last checkpoint, already in memory."""
-        for link in list(self._tail) if since_checkpoint else self._history():
+        for link in self._view.tail if since_checkpoint else self._history():
             yield from link.entries
 
     def fold(self) -> Folded:
         """Where the environment stands now; reads nothing."""
-        return fold((entry for link in list(self._tail) for entry in link.entries), self._base.folded)
+        return self._folded(self._view)
 
     @property
     def may_append(self) -> bool:
@@ -105,15 +115,15 @@ class Journal:
 
     def checkpoint(self) -> None:
         """Keeps the fold, so that the next command need not read what came before; not twice for the same."""
+        self._held().check()
         if all(isinstance(entry, Checkpoint | LockTaken) for entry in self.entries(since_checkpoint=True)):
             return
-        with self._writing:
-            base = Base(head=self.head, generation=self._generation(), folded=self.fold())
+        view = self._view
+        base = Base(head=view.head, generation=view.generation, folded=self._folded(view))
         key, folded_digest = self._checkpoints.keep(base)
         self.append(Checkpoint(key=key, digest=folded_digest))
         with self._writing:
-            self._tail = [link for link in self._tail if link.head.sequence > base.head.sequence]
-            self._base = base
+            self._view = self._view.on(base)
 
     def settle(self, facts: Mapping[Key, State | None]) -> None:
         """Says of steps that a killed command left in flight how they stand, by facts read since."""
@@ -135,12 +145,17 @@ class Journal:
     def _read(self) -> None:
         """The lock is read first: what it says of the head must hold for a journal read later."""
         newest = self._locks.newest()
-        self._base = self._checkpoints.newest()
-        self._tail = list(self._chain.read(self._base.head, self._base.generation))
+        base = self._checkpoints.newest()
+        self._view = _View(base, tuple(self._chain.read(base.head, base.generation)))
         if newest:
             self._require(newest.head)
-        if self._lock:
-            self._lock.record(self.head)
+        self._require_lock(newest)
+
+    def _read_on(self) -> None:
+        """What others appended since."""
+        newest = self._locks.newest()
+        self._view = self._view.and_then(*self._chain.read(self._view.head, self._view.generation))
+        self._require_lock(newest)
 
     def _require(self, recorded: Head) -> None:
         """The journal must still hold the head that the lock recorded."""
@@ -149,43 +164,63 @@ class Journal:
             raise damaged(
                 key, f"is missing: the tail was cut after {self.head.sequence}, the lock recorded {recorded.sequence}"
             )
-        for head in (self._base.head, *(link.head for link in self._tail)):
+        for head in (self._view.base.head, *(link.head for link in self._view.tail)):
             if head.sequence == recorded.sequence and head.digest != recorded.digest:
                 raise damaged(key, "is not the object that the lock recorded: it was replaced")
+
+    def _require_lock(self, newest: Held | None) -> None:
+        """Each lock under which the journal was written is there; and ours, if we have one, is the newest."""
+        generation = self._view.generation
+        if generation > (newest.generation if newest else 0):
+            newest = self._locks.newest()  # taken since the first look, by who appended in between
+        if generation > (newest.generation if newest else 0):
+            raise damaged(lock_key(self.environment, generation), "is missing, though the journal was written under it")
+        if self._lock:
+            self._lock.require_newest(newest)
+            self._lock.record(self.head)
 
     def _fence_former(self, former: str) -> None:
         """Takes the next number, so that whoever held the lock before cannot append any more."""
         for _ in range(TAKEOVERS):
             try:
-                self.append(LockTaken(generation=self._generation(), former_holder=former))
+                self.append(LockTaken(generation=self._held().generation, former_holder=former))
                 return
             except AnotherWriter:
-                self._broken = None
-                self._read()
+                self._overtaken = None
+                self._read_on()
         raise AnotherWriter(
             f"{former} goes on writing", where=f"journal of {self.environment}", next_step="End that command first."
         )
 
     def _history(self) -> Iterator[Link]:
         """From the first object on; it must run through the checkpoint and to the head known here."""
-        known = {link.head.sequence: link.head for link in self._tail} | {self._base.head.sequence: self._base.head}
-        last = Head()
-        for link in self._chain.read(Head()):
+        view = self._view
+        known = {link.head.sequence: link.head for link in view.tail} | {view.base.head.sequence: view.base.head}
+        last = START
+        for link in self._chain.read(START):
             last = link.head
-            if last.sequence > self.head.sequence:
+            if last.sequence > view.head.sequence:
                 return
             if known.get(last.sequence, last) != last:
                 raise damaged(journal_key(self.environment, last.sequence), "is not the object that was read before")
             yield link
-        if last.sequence < self.head.sequence:
+        if last.sequence < view.head.sequence:
             raise damaged(journal_key(self.environment, last.sequence + 1), "is missing")
 
-    def _stamped(self, entry: Entry) -> Any:
+    def _folded(self, view: "_View") -> Folded:
+        objects = ((journal_key(self.environment, link.head.sequence), link.entries) for link in view.tail)
+        return fold_objects(objects, view.base.folded)
+
+    def _held(self) -> Lock:
+        """The lock; Refused without one."""
         if self._lock is None:
             raise Refused(
                 "opened for reading: to append, hold the environment's lock", where=f"journal of {self.environment}"
             )
-        holder = self._lock.holder
+        return self._lock
+
+    def _stamped(self, entry: Entry) -> Any:
+        holder = self._held().holder
         return entry.model_copy(update={"at": self._clock(), "command_id": holder.command_id, "holder": holder.name})
 
     def _write(self, batch: "_Batch") -> None:
@@ -196,35 +231,94 @@ class Journal:
         if not batch.entries:
             return
         try:
-            self._tail.append(self._appended(batch.entries))
+            self._settle()
+            self._send(self._object(batch.entries))
         except BaseException as error:  # whatever it was, nobody who waits may take it for written
-            batch.error = self._broken = error
+            batch.error = error
 
-    def _appended(self, entries: Sequence[AnyEntry]) -> Link:
-        """The new object; once one could not be written, none follows: whether it arrived is not known."""
-        if self._broken:
-            raise self._broken
-        assert self._lock is not None
-        self._lock.check()
-        generation = self._generation()
+    def _settle(self) -> None:
+        """It is known what became of the object sent before: nothing else may be sent under its number."""
+        if self._overtaken:
+            raise self._overtaken
+        if self._unsettled:
+            self._send(self._unsettled)
+
+    def _object(self, entries: Sequence[AnyEntry]) -> "_Object":
+        """The object that follows the head."""
+        generation = self._held().generation
         key, body = self._chain.sealed(self.head, generation, entries)
-        try:
-            self._chain.store.create(key, body, retain_until=self._retain_until())
-        except AlreadyExists as error:
-            raise AnotherWriter(
-                "another writer appended since this command read the journal",
-                where=key,
-                next_step="See who holds the lock with `rekindle status`, then run the same command again.",
-            ) from error
         head = Head(self.head.sequence + 1, digest_of(body))
-        self._lock.record(head)
-        return Link(head=head, generation=generation, entries=tuple(entries))
+        return _Object(key, body, Link(head=head, generation=generation, entries=tuple(entries)))
 
-    def _generation(self) -> int:
-        return self._lock.generation if self._lock else 0
+    def _send(self, sent: "_Object") -> None:
+        """It is there; AnotherWriter if its number is another's.
 
-    def _retain_until(self) -> datetime | None:
-        return self._clock() + self._retention if self._retention else None
+        A store that does not answer is sent the same bytes again, while the lease lasts: whichever try arrives,
+        it is this object.
+        """
+        for attempt in self._patience():
+            with attempt:
+                self._held().check()
+                self._unsettled = sent
+                self._create(sent)
+        self._unsettled = None
+        self._view = self._view.and_then(sent.link)
+        self._held().record(sent.link.head)
+
+    def _create(self, sent: "_Object") -> None:
+        try:
+            create_or_own(self._chain.store, sent.key, sent.body)
+        except AlreadyExists as error:
+            self._unsettled = None
+            self._overtaken = AnotherWriter(
+                "another writer appended since this command read the journal",
+                where=sent.key,
+                next_step="See who holds the lock with `rekindle status`, then run the same command again.",
+            )
+            raise self._overtaken from error
+
+    def _patience(self) -> Retrying:
+        end = self._clock() + PATIENCE
+        return Retrying(
+            retry=retry_if_exception_type(Unreachable),
+            stop=lambda state: self._clock() >= end,
+            wait=wait_random_exponential(multiplier=0.5, max=LONGEST_PAUSE),
+            sleep=self._sleep,
+            reraise=True,
+        )
+
+
+@dataclass(frozen=True)
+class _View:
+    """The journal as far as it is known: a checkpoint, and what follows it."""
+
+    base: Base = field(default_factory=Base)
+    tail: tuple[Link, ...] = ()
+
+    @property
+    def head(self) -> Head:
+        return self.tail[-1].head if self.tail else self.base.head
+
+    @property
+    def generation(self) -> int:
+        """Of the lock under which the newest object was written."""
+        return self.tail[-1].generation if self.tail else self.base.generation
+
+    def and_then(self, *links: Link) -> "_View":
+        return _View(self.base, (*self.tail, *links))
+
+    def on(self, base: Base) -> "_View":
+        """The same on a newer checkpoint."""
+        return _View(base, tuple(link for link in self.tail if link.head.sequence > base.head.sequence))
+
+
+@dataclass(frozen=True)
+class _Object:
+    """An object of the journal as it is sent."""
+
+    key: str
+    body: bytes
+    link: Link
 
 
 @dataclass

@@ -1,22 +1,16 @@
 """The environment's data key: made once, kept wrapped in the store."""
 
 import json
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping
 
 from rekindle.errors import JournalDamaged
-from rekindle.journal.lock import utc_now
 from rekindle.journal.naming import journal_prefix
 from rekindle.journal.store import AlreadyExists, Missing, Store
 from rekindle.plan import canonical
 from rekindle.secrets import Envelope, Keyring
 
-RETENTION = timedelta(days=3650)  # nothing of an environment can be read without it, for as long as anything is kept
 
-
-def open_keyring(
-    store: Store, environment: str, envelope: Envelope, *, keep: bool, now: Callable[[], datetime] = utc_now
-) -> Keyring:
+def open_keyring(store: Store, environment: str, envelope: Envelope, *, keep: bool) -> Keyring:
     """The keyring whose wrapped data key is `keys/<environment>.json`.
 
     Where there is none a new one is made, and kept there if `keep`: what only looks leaves nothing behind.
@@ -31,7 +25,7 @@ def open_keyring(
     if not keep:
         return Keyring(data_key)
     try:
-        store.create(key, canonical(wrapped), retain_until=now() + RETENTION)
+        store.create(key, canonical(wrapped))
         return Keyring(data_key)
     except AlreadyExists:  # another command was first: its key is the environment's
         return Keyring(envelope.unwrap(environment, _wrapped(store, key)))

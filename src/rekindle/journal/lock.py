@@ -4,32 +4,64 @@ Taking, renewing and releasing each create a key of their own; nothing is ever w
 contenders exactly one wins, on any store that can create exclusively.
 """
 
+import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any
 
-from rekindle.errors import LockHeld, RekindleError
-from rekindle.journal.chain import Head
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from rekindle.errors import InputError, LockHeld, RekindleError
+from rekindle.journal.chain import START, Head
+from rekindle.journal.clock import utc_now
+from rekindle.journal.content import Moment, Number, parsed
 from rekindle.journal.holder import Holder
-from rekindle.journal.naming import lock_key, lock_prefix, renewal_key
-from rekindle.journal.seal import seal, unseal
-from rekindle.journal.store import AlreadyExists, Store
+from rekindle.journal.naming import LAST, lock_key, lock_prefix, renewal_key
+from rekindle.journal.seal import damaged, seal, unseal
+from rekindle.journal.store import AlreadyExists, Store, create_or_own
 from rekindle.secrets import Keyring
 
-__all__ = ["Held", "Holder", "Lock", "Locks", "Waiting", "utc_now"]
+__all__ = ["Held", "Holder", "Lock", "LockId", "Locks", "Waiting"]
 
 LEASE_SECONDS = 60.0
+LONGEST_LEASE = 86400.0
 RENEWALS = 3  # in each lease
+TRIES = 20  # in each lease, while the store does not answer
 LOOK_SECONDS = 5  # between looks at a lock that is waited for
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
+@dataclass(frozen=True)
+class LockId:
+    """One taking of one environment's lock: what a person is shown, and may then say to take."""
+
+    environment: str
+    generation: int
+
+    def __str__(self) -> str:
+        return f"{self.environment}/{self.generation}"
+
+    @property
+    def words(self) -> str:
+        """What to type to take it."""
+        return f"--take-lock {self}"
+
+    @classmethod
+    def parse(cls, text: str) -> "LockId":
+        """InputError if it is none."""
+        found = re.fullmatch(r"(.+)/([0-9]{1,12})", text)
+        if found is None or not 0 < int(found[2]) <= LAST:
+            raise InputError(
+                f"{text!r} names no lock",
+                where="--take-lock",
+                next_step="Give it as `rekindle status ENV` and the refusal show it, for example: --take-lock dev/17",
+            )
+        return cls(found[1], int(found[2]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +69,14 @@ class Held:
     """The newest generation of a lock, as far as it can be seen."""
 
     holder: Holder
-    generation: int
-    acquired: datetime
-    renewed: datetime
-    lease_seconds: float
+    generation: Number
+    acquired: Moment
+    renewed: Moment
+    lease_seconds: Annotated[float, Field(gt=0, le=LONGEST_LEASE)]
     released: bool
     head: Head  # of the journal, as the holder last knew it
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     @property
     def until(self) -> datetime:
@@ -57,18 +91,8 @@ class Held:
             "renewed": self.renewed.isoformat(),
         }
 
-    @classmethod
-    def of_document(cls, document: dict[str, Any]) -> "Held":
-        return cls(
-            **{
-                **document,
-                "holder": Holder(**document["holder"]),
-                "head": Head(**document["head"]),
-                "acquired": datetime.fromisoformat(document["acquired"]),
-                "renewed": datetime.fromisoformat(document["renewed"]),
-            }
-        )
 
+_HELD = TypeAdapter(Held)
 
 Waiting = Callable[[Held, float], None]
 """Is told who holds the lock and the seconds until it may be taken over."""
@@ -91,6 +115,9 @@ class Locks:
         is_renewed = keys[1:] and keys[1].startswith(keys[0].removesuffix(".json") + "/")
         return self._read(keys[1]) if is_renewed else held
 
+    def id_of(self, held: Held) -> LockId:
+        return LockId(self.environment, held.generation)
+
     def create(self, held: Held) -> None:
         """A new generation; AlreadyExists if another was first."""
         self._create(lock_key(self.environment, held.generation), held)
@@ -99,10 +126,13 @@ class Locks:
         self._create(renewal_key(self.environment, held.generation, number), held)
 
     def _create(self, key: str, held: Held) -> None:
-        self.store.create(key, seal(self.keyring, key, held.document()))
+        create_or_own(self.store, key, seal(self.keyring, key, held.document()))
 
     def _read(self, key: str) -> Held:
-        return Held.of_document(unseal(self.keyring, key, self.store.get(key)))
+        held = parsed(_HELD, key, unseal(self.keyring, key, self.store.get(key)))
+        if not key.startswith(lock_key(self.environment, held.generation).removesuffix(".json")):
+            raise damaged(key, f"speaks of generation {held.generation}, which has another key")
+        return held
 
 
 class Lock:
@@ -116,10 +146,10 @@ class Lock:
         self._head = mine.head
         self._clock = clock
         self._renewals = 0
-        self._lost_to: Held | None = None
+        self._lost: LockHeld | None = None
         self._is_released = False
         self._ending = threading.Event()
-        self._renewing = threading.Thread(target=self._keep, name="lock renewal", daemon=True)
+        self._renewing = threading.Thread(target=self.keep, args=[self._ending.wait], name="lock renewal", daemon=True)
 
     @classmethod
     def acquire(
@@ -130,31 +160,26 @@ class Lock:
         holder: Holder,
         *,
         lease_seconds: float = LEASE_SECONDS,
-        take: bool = False,
+        take: Collection[LockId] = (),
         waiting: Waiting | None = None,
         clock: Callable[[], datetime] = utc_now,
         steady: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> "Lock":
-        """The lock, at once if it is free, its holder is dead here, or `take`; else after a lease without renewal.
+        """The lock, at once if it is free, its holder is dead here, or it is to `take`; else after a silent lease.
 
         That lease is measured here, by `steady`: the holder's clock may differ from ours by any amount.
         `waiting` is told each second who holds it and the seconds left. LockHeld as soon as the holder
-        shows that it lives.
+        shows that it lives, or if the lock that was to be taken has passed on since.
         """
         locks = Locks(store=store, environment=environment, keyring=keyring)
         queue = _Queue(locks, waiting or (lambda held, seconds: None), steady, sleep)
         while True:
-            found = locks.newest()
-            if found and not found.released and not take:
-                found = queue.wait_out(found)
+            found = queue.passed(locks.newest(), take)
             mine = _next(found, holder, lease_seconds, clock())
-            try:
+            with suppress(AlreadyExists):
                 locks.create(mine)
-            except AlreadyExists:
-                take = False  # what was to be taken is another's by now
-                continue
-            return cls(locks, mine, found if found and not found.released else None, clock)
+                return cls(locks, mine, found if found and not found.released else None, clock)
 
     @property
     def generation(self) -> int:
@@ -180,8 +205,8 @@ class Lock:
                 where=f"lock of {self.environment}",
                 next_step="Run the same command again: it does only what is left.",
             )
-        if self._lost_to:
-            raise _refusal(self.environment, self._lost_to, "was taken over")
+        if self._lost:
+            raise self._lost
         if self._clock() >= self._now().until:
             raise LockHeld(
                 f"the lease ran out at {self._now().until:%T} UTC before it could be renewed",
@@ -189,25 +214,44 @@ class Lock:
                 next_step="Check that the journal store answers, then run the same command again: it goes on.",
             )
 
+    def require_newest(self, newest: Held | None) -> None:
+        """LockHeld, now and from here on, unless `newest` is this lock; and if `check` says so."""
+        if newest is None:
+            self._lost = LockHeld(
+                "was removed from the journal's store",
+                where=f"lock of {self.environment}",
+                next_step="Find out who removed it before anything else is changed.",
+            )
+        elif newest.generation != self.generation:
+            self._lost = _refusal(self._locks, newest, "was taken over")
+        self.check()
+
     def renew(self) -> None:
-        """The lease begins anew; not if another took over."""
-        newest = self._locks.newest()
-        if newest is None or newest.generation != self.generation:
-            self._lost_to = newest
-            return
+        """The lease begins anew; LockHeld if another took over, or if the answer came when it had run out."""
+        self.require_newest(self._locks.newest())
         renewed = replace(self._now(), renewed=self._clock())
-        self._renewals += 1
-        self._locks.renew(renewed, self._renewals)
+        self._create_renewal(renewed)
+        self.check()
         self._renewed = renewed.renewed
+
+    def keep(self, wait: Callable[[float], bool]) -> None:
+        """Renews until `wait` says that it is over; a store that does not answer is asked again, within the lease."""
+        pause = self._mine.lease_seconds / RENEWALS
+        while not wait(pause):
+            try:
+                self.renew()
+                pause = self._mine.lease_seconds / RENEWALS
+            except LockHeld:
+                return
+            except RekindleError:
+                pause = self._mine.lease_seconds / TRIES
 
     def release(self) -> None:
         """Free for others at once; nothing if another took over. From here on `check` refuses."""
         self._is_released = True  # first: between the two, what is still running could write beside the next holder
         released = replace(self._now(), generation=self.generation + 1, released=True, renewed=self._clock())
-        try:
+        with suppress(AlreadyExists):
             self._locks.create(released)
-        except AlreadyExists:
-            self._lost_to = self._locks.newest()
 
     def __enter__(self) -> "Lock":
         self._renewing.start()
@@ -224,16 +268,13 @@ class Lock:
             if error is None:
                 raise
 
-    def _keep(self) -> None:
-        """Renews until the end; a store that does not answer is asked again while the lease lasts."""
-        while not self._ending.wait(self._mine.lease_seconds / RENEWALS) and self._lost_to is None:
-            try:
-                self.check()
-                self.renew()
-            except LockHeld:
+    def _create_renewal(self, renewed: Held) -> None:
+        """Under the next number that is free: the one before may be there though its answer was lost."""
+        while True:
+            self._renewals += 1
+            with suppress(AlreadyExists):
+                self._locks.renew(renewed, self._renewals)
                 return
-            except RekindleError:
-                continue
 
     def _now(self) -> Held:
         """This lock as others may know it."""
@@ -251,17 +292,25 @@ class _Queue:
         self._steady = steady
         self._sleep = sleep
 
-    def wait_out(self, held: Held) -> Held:
-        """What stands when it may be taken: released, or held by who is dead or has not renewed for one lease."""
+    def passed(self, found: Held | None, take: Collection[LockId]) -> Held | None:
+        """What stands when the next generation may be made; LockHeld if it may not."""
+        if found is None or found.released or self._locks.id_of(found) in take:
+            return found
+        if any(lock.environment == self._locks.environment for lock in take):
+            raise _refusal(self._locks, found, "has passed on since, and is held")
+        return self._waited_out(found)
+
+    def _waited_out(self, held: Held) -> Held:
+        """What stands when it may be taken over: released, or held by who is dead or has not renewed for one lease."""
         seen, end = held, self._steady() + held.lease_seconds
         if seen.holder.is_alive() is True:
-            raise _refusal(self._locks.environment, seen, "is held")
+            raise _refusal(self._locks, seen, "is held")
         is_over = False
         while not (seen.released or seen.holder.is_alive() is False or is_over):
             is_over = self._count_down(seen, end)
             seen = self._locks.newest() or seen  # after the countdown: we too may have been stopped meanwhile
             if (seen.generation, seen.renewed) != (held.generation, held.renewed) and not seen.released:
-                raise _refusal(self._locks.environment, seen, "is held")
+                raise _refusal(self._locks, seen, "is held")
         return seen
 
     def _count_down(self, held: Held, end: float) -> bool:
@@ -284,16 +333,16 @@ def _next(found: Held | None, holder: Holder, lease_seconds: float, now: datetim
         renewed=now,
         lease_seconds=lease_seconds,
         released=False,
-        head=found.head if found else Head(),
+        head=found.head if found else START,
     )
 
 
-def _refusal(environment: str, held: Held, how: str) -> LockHeld:
+def _refusal(locks: Locks, held: Held, how: str) -> LockHeld:
     """Who, where, why, since when, until when, and what to do."""
     holder = held.holder
     return LockHeld(
         f"{how} by {holder.name} (process {holder.pid}) for `{holder.reason}` since {held.acquired:%F %T} UTC, "
         f"leased until {held.until:%F %T} UTC",
-        where=f"lock of {environment}",
-        next_step="Wait for that command to end. If it cannot be running any more, say --take-lock.",
+        where=f"lock of {locks.environment}",
+        next_step=f"Wait for that command to end. If it cannot be running any more, say {locks.id_of(held).words}",
     )

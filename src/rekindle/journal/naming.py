@@ -4,6 +4,8 @@ Stores list in ascending order only, so what is looked for newest first (locks, 
 downwards: its newest is the first key of a list, however long the history.
 """
 
+import re
+
 from rekindle.errors import JournalDamaged
 
 LAST = 10**12 - 1
@@ -42,12 +44,12 @@ def renewal_key(environment: str, generation: int, number: int) -> str:
 
 def sequence_of(key: str) -> int:
     """The number in a journal key; JournalDamaged if this is none."""
-    number = key.rpartition("/")[2].removesuffix(".json")
-    if not number.isdecimal() or not key.endswith(f"/{int(number):0{DIGITS}d}.json"):
+    number = re.fullmatch(rf"([0-9]{{{DIGITS}}})\.json", key.rpartition("/")[2])
+    if number is None:
         raise JournalDamaged(
             "is no object of a journal", where=key, next_step="Find out who put it there, and move it away."
         )
-    return int(number)
+    return int(number[1])
 
 
 def _downwards(number: int) -> str:

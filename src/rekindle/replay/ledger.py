@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from rekindle.journal.entries import AnyEntry, Operation
+from rekindle.journal.entries import REPLAY, Operation
 from rekindle.journal.journal import Journal
 from rekindle.replay.planning import Phase
 from rekindle.replay.report import PhaseTime, ReplayReport
 from rekindle.replay.situation import Begun
 
-NAME = "replay"
-PHASE = "replay: "
+PHASE = f"{REPLAY}: "
 
 
 @dataclass
@@ -31,7 +30,7 @@ class Ledger:
     def read(cls, journal: Journal) -> "Ledger":
         """The newest replay that the journal tells of."""
         ledger = cls(journal)
-        ledger._take(journal.entries())
+        ledger._take(journal.fold().replay)
         return ledger
 
     @property
@@ -63,7 +62,7 @@ class Ledger:
             "failed_since": begun.failed_since.isoformat() if begun.failed_since else None,
             "accepted": list(begun.accepted),
         }
-        self._append(NAME, "begun", details)
+        self._append(REPLAY, "begun", details)
 
     @contextmanager
     def phase(self, phase: Phase) -> Iterator[dict[str, Any]]:
@@ -75,19 +74,18 @@ class Ledger:
 
     def finish(self, report: ReplayReport) -> None:
         """The replay is over; run again, it says so."""
-        self._append(NAME, "ended", {"report": report.document()})
+        self._append(REPLAY, "ended", {"report": report.document()})
 
     def _append(self, name: str, phase: str, details: Mapping[str, Any]) -> None:
         entry = Operation.model_validate({"name": name, "phase": phase, "details": details})
         self.journal.append(entry)
-        own = [e for e in self.journal.entries(since_checkpoint=True) if isinstance(e, Operation) and e.name == name]
-        self._take(own[-1:])
+        self._take(self.journal.fold().replay[-1:])
 
-    def _take(self, entries: Iterable[AnyEntry]) -> None:
+    def _take(self, entries: Iterable[Operation]) -> None:
         for entry in entries:
-            if isinstance(entry, Operation) and entry.name == NAME:
+            if entry.name == REPLAY:
                 self._take_replay(entry)
-            elif isinstance(entry, Operation) and entry.name.startswith(PHASE):
+            else:
                 self._take_phase(Phase(entry.name.removeprefix(PHASE)), entry)
 
     def _take_replay(self, entry: Operation) -> None:

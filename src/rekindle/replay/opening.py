@@ -16,10 +16,11 @@ from rekindle.infrastructure import Project
 from rekindle.inventory import Inventory
 from rekindle.journal.journal import Journal
 from rekindle.journal.keys import known_environments, open_keyring
+from rekindle.journal.lock import LockId
 from rekindle.journal.release import Release, Releases
 from rekindle.journal.secret_store import SecretStore
 from rekindle.journal.store import Store
-from rekindle.operation import RETENTION, Operation, locked, opened_on
+from rekindle.operation import Operation, locked, opened_on
 from rekindle.parsing import nearest
 from rekindle.progress import Progress
 from rekindle.replay.ledger import Ledger
@@ -43,7 +44,7 @@ class Request:
     folder: Path  # where the release is unpacked; made if it is not there
     progress: Progress
     choices: Choices = field(default_factory=Choices)
-    take_lock: bool = False
+    take_lock: frozenset[LockId] = frozenset()
     variables: Mapping[str, str] = field(default_factory=dict)  # of the process
     clients: Clients = field(default_factory=Clients)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
@@ -73,7 +74,7 @@ def lost(request: Request, *, changes: bool) -> Iterator[Lost]:
     with locked(
         place.store, request.environment, keyring, REASON, request.progress, changes=changes, take=request.take_lock
     ) as lock:
-        journal = Journal.open(place.store, request.environment, keyring, lock=lock, retention=RETENTION)
+        journal = Journal.open(place.store, request.environment, keyring, lock=lock)
         digest = request.choices.release or journal.fold().release
         if digest is None:
             raise InputError(

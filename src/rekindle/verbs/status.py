@@ -43,6 +43,7 @@ def _lock(locks: Locks) -> dict[str, Any] | None:
         "command": held.holder.reason,
         "since": held.acquired.isoformat(timespec="seconds"),
         "leased_until": held.until.isoformat(timespec="seconds"),
+        "to_take_it": locks.id_of(held).words,
     }
 
 
