@@ -234,3 +234,32 @@ def dead_here() -> Holder:
 
 def elsewhere() -> Holder:
     return replace(living_here(), name="ada@elsewhere", place="another machine", pid=7, started=7)
+
+
+@dataclass
+class Interrupted(Counting):
+    """A store beside which something happens once: before or after the first call that does `when` to `key`…"""
+
+    when: str = "list"
+    key: str = ""
+    then: Callable[[], Any] | None = None
+    after: bool = False
+
+    def create(self, key: str, body: bytes) -> None:
+        with self._around("create", key):
+            super().create(key, body)
+
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+        with self._around("list", prefix):
+            return iter(list(super().list(prefix, after)))
+
+    @contextmanager
+    def _around(self, when: str, key: str) -> Iterator[None]:
+        happens = self.then if (when, self.key) == (self.when, key[: len(self.key)]) else None
+        if happens:
+            self.then = None
+        if happens and not self.after:
+            happens()
+        yield
+        if happens and self.after:
+            happens()

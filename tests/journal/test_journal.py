@@ -1,24 +1,32 @@
 """What is appended is there in order, verified, cheap to read and impossible to write twice."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from threading import Barrier
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from journal_world import (
     BUCKET,
     KEYRING,
     REGION,
     Clock,
     Counting,
+    Holding,
+    Interrupted,
     Unsteady,
     World,
     dead_here,
     elsewhere,
     living_here,
     newest_lock,
+    odd_documents,
     of_bucket,
     pin,
     reading,
@@ -26,13 +34,17 @@ from journal_world import (
 )
 
 from rekindle.aws.clients import Clients
-from rekindle.errors import CommandFailed, JournalDamaged, LockHeld, Refused
-from rekindle.journal.entries import LockTaken, Operation, Pinned
+from rekindle.errors import CommandFailed, JournalDamaged, LockHeld, Refused, Unreachable
+from rekindle.journal.chain import START
+from rekindle.journal.checkpoints import Base, Checkpoints
+from rekindle.journal.entries import Begun, Failed, LockTaken, Operation, Pinned, Succeeded, document
+from rekindle.journal.fold import fold
+from rekindle.journal.holder import Holder
 from rekindle.journal.journal import AnotherWriter, Journal
 from rekindle.journal.lock import Lock
-from rekindle.journal.naming import journal_key
-from rekindle.journal.seal import seal
-from rekindle.plan import Step, canonical
+from rekindle.journal.naming import checkpoint_key, journal_key, lock_key, sequence_of
+from rekindle.journal.seal import digest_of, seal
+from rekindle.plan import Step, canonical, digest
 from rekindle.secrets import Keyring, Secret
 
 
@@ -444,6 +456,412 @@ def test_the_former_holder_stops_by_itself_once_it_looks(folder: World) -> None:
         journal.append(pin("late"))
 
 
+# Contests: `first` took the lock, and `second` took it from `first` before or while that opened the journal
+
+
+def taken_from(world: World, holder: Holder) -> Lock:
+    return Lock.acquire(world.store, "dev", KEYRING, holder, take=[newest_lock(world.store)])
+
+
+def overtake(world: World) -> Journal:
+    """The second takes over, and writes."""
+    second = Lock.acquire(world.store, "dev", KEYRING, grace(), take=[newest_lock(world.store)])
+    journal = Journal.open(world.store, "dev", KEYRING, lock=second)
+    journal.append(pin("of-grace"))
+    return journal
+
+
+def grace() -> Holder:
+    return replace(elsewhere(), name="grace@elsewhere")
+
+
+@pytest.mark.parametrize("is_left", [False, True], ids=["still there", "gone again"])
+@pytest.mark.parametrize(
+    ("when", "key", "after"),
+    [
+        ("list", "lock/", False),
+        ("list", "lock/", True),
+        ("list", "checkpoints/", True),
+        ("list", "journal/", True),
+    ],
+)
+def test_who_was_taken_over_before_it_began_to_write_writes_nothing(
+    folder: World, when: str, key: str, after: bool, is_left: bool
+) -> None:
+    def happens() -> None:
+        journal = overtake(folder)
+        if is_left and journal._lock:
+            journal._lock.release()
+
+    write_some(folder)
+    Lock.acquire(folder.store, "dev", KEYRING, elsewhere())
+    first = taken_from(folder, living_here())
+    store = Interrupted(folder.store, when=when, key=key, after=after, then=happens)
+    with pytest.raises(LockHeld, match="was taken over by grace@elsewhere"):
+        Journal.open(store, "dev", KEYRING, lock=first)
+    assert [type(entry) for entry in reading(folder.store).entries()] == [Pinned] * 5 + [LockTaken, Pinned]
+    with pytest.raises(LockHeld, match="was taken over by grace@elsewhere"):
+        first.check()
+
+
+def test_who_takes_over_while_the_first_fences_comes_after_it(folder: World) -> None:
+    """The first fences before the second reads: both fences are there, and the first ends at its next append."""
+    Lock.acquire(folder.store, "dev", KEYRING, elsewhere())
+    first = taken_from(folder, living_here())
+    store = Interrupted(folder.store, when="create", key="journal/", after=True, then=lambda: overtake(folder))
+    journal = Journal.open(store, "dev", KEYRING, lock=first)
+    with pytest.raises(AnotherWriter):
+        journal.append(pin("late"))
+    assert [type(entry) for entry in reading(folder.store).entries()] == [LockTaken, LockTaken, Pinned]
+
+
+def test_the_fence_comes_after_all_that_the_former_holder_wrote(folder: World) -> None:
+    former = Lock.acquire(folder.store, "dev", KEYRING, elsewhere())
+    writer = Journal.open(folder.store, "dev", KEYRING, lock=former)
+    store = Interrupted(folder.store, when="create", key="journal/")
+    late = iter("abc")
+
+    def goes_on() -> None:
+        writer.append(pin(next(late)))
+        store.then = goes_on if late.__length_hint__() else None
+
+    store.then = goes_on
+    lock = taken_from(folder, living_here())
+    journal = Journal.open(store, "dev", KEYRING, lock=lock)
+    assert journal.fold().pins.keys() == {"a", "b", "c"}
+    with pytest.raises(AnotherWriter):
+        writer.append(pin("d"))
+    assert [type(entry) for entry in reading(folder.store).entries()] == [Pinned, Pinned, Pinned, LockTaken]
+
+
+def test_a_former_holder_that_never_stops_is_named(folder: World) -> None:
+    former = Lock.acquire(folder.store, "dev", KEYRING, elsewhere())
+    writer = Journal.open(folder.store, "dev", KEYRING, lock=former)
+    store = Interrupted(folder.store, when="create", key="journal/")
+
+    def goes_on() -> None:
+        writer.append(pin("a"))
+        store.then = goes_on
+
+    store.then = goes_on
+    with pytest.raises(AnotherWriter, match="ada@elsewhere goes on writing"):
+        Journal.open(store, "dev", KEYRING, lock=taken_from(folder, living_here()))
+
+
+def test_a_lock_that_was_released_needs_no_fence(folder: World) -> None:
+    write_some(folder, 1)
+    write_some(folder, 1)
+    assert [type(entry) for entry in reading(folder.store).entries()] == [Pinned, Pinned]
+
+
+def test_who_reads_while_another_writes_sees_no_damage(folder: World) -> None:
+    """The lock was read before: what it says now is of a journal that is longer than the one read."""
+    with writing(folder.store) as journal:
+        journal.append(pin("a"))
+
+        def go_on() -> None:
+            journal.append(pin("b"))
+            assert journal._lock
+            journal._lock.renew()
+
+        store = Interrupted(folder.store, when="list", key="journal/", after=True, then=go_on)
+        assert Journal.open(store, "dev", KEYRING).fold().pins.keys() == {"a"}
+
+
+def test_who_reads_while_another_takes_over_sees_no_damage(folder: World) -> None:
+    Lock.acquire(folder.store, "dev", KEYRING, elsewhere())
+    store = Interrupted(folder.store, when="list", key="lock/", after=True, then=lambda: overtake(folder))
+    assert Journal.open(store, "dev", KEYRING).fold().pins.keys() == {"of-grace"}
+
+
+def test_an_object_written_under_an_older_lock_is_named(folder: World) -> None:
+    for _ in range(2):
+        write_some(folder, 1)
+    last = digest_of(folder.store.get(journal_key("dev", 2)))
+    key = journal_key("dev", 3)
+    folder.store.create(key, seal(KEYRING, key, {"previous": last, "generation": 2, "entries": []}))
+    with pytest.raises(JournalDamaged, match="was written under lock 2, after lock 3 was taken") as caught:
+        reading(folder.store)
+    assert caught.value.where == key
+
+
+def test_an_object_older_than_the_checkpoint_s_lock_is_named(folder: World) -> None:
+    write_some(folder, 1)
+    with writing(folder.store) as journal:
+        journal.append(pin("a"))
+        journal.checkpoint()
+    folder.remove(journal_key("dev", 3))
+    last = digest_of(folder.store.get(journal_key("dev", 2)))
+    key = journal_key("dev", 3)
+    folder.store.create(key, seal(KEYRING, key, {"previous": last, "generation": 2, "entries": []}))
+    with pytest.raises(JournalDamaged, match="was written under lock 2, after lock 3 was taken"):
+        reading(folder.store)
+
+
+def test_locks_that_are_gone_are_noticed_by_what_was_written_under_them(folder: World) -> None:
+    for _ in range(2):
+        write_some(folder, 1)
+    for key in list(folder.store.list("lock/dev/"))[:2]:
+        folder.remove(key)
+    with pytest.raises(JournalDamaged, match="is missing, though the journal was written under it") as caught:
+        reading(folder.store)
+    assert caught.value.where == lock_key("dev", 3)
+    for key in list(folder.store.list("lock/dev/")):
+        folder.remove(key)
+    with pytest.raises(JournalDamaged, match="is missing, though the journal was written under it"):
+        reading(folder.store)
+
+
+# A store that does not answer
+
+
+@contextmanager
+def unsteady(world: World, *orders: str) -> Iterator[tuple[Journal, Lock, Clock, Unsteady]]:
+    """A journal on a store that has these orders for its next writes."""
+    clock, store = Clock(), Unsteady(world.store)
+    lock = Lock.acquire(store, "dev", KEYRING, living_here(), clock=clock)
+    journal = Journal.open(store, "dev", KEYRING, lock=lock, clock=clock, sleep=clock.sleep)
+    store.orders = list(orders)
+    yield journal, lock, clock, store
+    lock.release()
+
+
+@pytest.mark.parametrize(
+    "orders", [("lost",), ("unheard",), ("lost", "lost", "unheard"), ("unheard", "lost"), ("lost",) * 5]
+)
+def test_an_append_whose_answer_is_lost_is_written_once(folder: World, orders: tuple[str, ...]) -> None:
+    with unsteady(folder, *orders) as (journal, _, clock, _):
+        journal.append(pin("a"))
+        journal.append(pin("b"))
+        assert clock.slept
+        assert max(clock.slept) <= 5
+    assert hosts(reading(folder.store)) == ["a", "b"]
+    assert reading(folder.store).head.sequence == 2
+
+
+@pytest.mark.parametrize("order", ["lost", "unheard"])
+def test_an_append_is_tried_again_while_the_lease_lasts(folder: World, order: str) -> None:
+    with unsteady(folder, *["lost"] * 100) as (journal, _, clock, store):
+        store.orders[-1:] = [order]
+        with pytest.raises(LockHeld, match="the lease ran out"):
+            journal.append(pin("a"))
+        assert 55 < sum(clock.slept) < 66
+        store.orders = []
+    reading(folder.store)
+
+
+def test_with_a_lease_that_is_renewed_patience_ends_all_the_same(folder: World) -> None:
+    with unsteady(folder, *["lost"] * 1000) as (journal, lock, clock, store):
+        clock.on_sleep = lambda clock: setattr(lock, "_renewed", clock.now)
+        with pytest.raises(Unreachable):
+            journal.append(pin("a"))
+        assert 55 < sum(clock.slept) < 66
+        store.orders = ["lost", "unheard"]
+        journal.append(pin("b"))
+    assert hosts(reading(folder.store)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("arrived", [False, True])
+def test_what_may_have_arrived_is_settled_before_the_next_append(folder: World, killed: bool, arrived: bool) -> None:
+    """It is sent again as it was: the number may be taken by itself, a moment later."""
+
+    class Once(Counting):
+        def create(self, key: str, body: bytes) -> None:
+            is_first = key.startswith("journal/") and not self.created.count("asked")
+            if not is_first or arrived:
+                super().create(key, body)
+            if is_first:
+                self.created.append("asked")
+                raise KeyboardInterrupt if killed else CommandFailed("answered with nonsense")
+
+    store = Once(folder.store)
+    with writing(store) as journal:
+        with pytest.raises(KeyboardInterrupt if killed else CommandFailed):
+            journal.append(pin("a"))
+        assert journal.fold().pins == {}
+        journal.append(pin("b"))
+        assert journal.fold().pins.keys() == {"a", "b"}
+    assert hosts(reading(folder.store)) == ["a", "b"]
+
+
+def test_what_arrives_late_is_the_same_object(folder: World) -> None:
+    """A request that is still under way when its answer was given up."""
+    late: list[tuple[str, bytes]] = []
+
+    class Late(Counting):
+        def create(self, key: str, body: bytes) -> None:
+            if key.startswith("journal/") and not late:
+                late.append((key, body))
+                raise CommandFailed("answered with nonsense")
+            if late and key == late[0][0]:
+                folder.store.create(*late[0])
+            super().create(key, body)
+
+    with writing(Late(folder.store)) as journal:
+        with pytest.raises(CommandFailed):
+            journal.append(pin("a"))
+        journal.append(pin("b"))
+    assert hosts(reading(folder.store)) == ["a", "b"]
+
+
+def test_whose_number_was_taken_meanwhile_ends(folder: World) -> None:
+    with unsteady(folder, "refused") as (journal, _, _, _):
+        with pytest.raises(CommandFailed):
+            journal.append(pin("a"))
+        folder.store.create(journal_key("dev", 1), b"another's")
+        for _ in range(2):
+            with pytest.raises(AnotherWriter):
+                journal.append(pin("b"))
+        folder.remove(journal_key("dev", 1))
+        with pytest.raises(AnotherWriter):
+            journal.append(pin("c"))
+
+
+def test_nothing_is_sent_once_the_lock_is_lost(folder: World) -> None:
+    with unsteady(folder) as (journal, _, clock, store):
+        clock.go_on(60)
+        sent = len(store.created)
+        with pytest.raises(LockHeld):
+            journal.append(pin("a"))
+        assert len(store.created) == sent
+
+
+# Checkpoints
+
+
+def test_who_only_reads_keeps_no_checkpoint(folder: World) -> None:
+    write_some(folder, 1)
+    with pytest.raises(Refused, match="opened for reading"):
+        reading(folder.store).checkpoint()
+    assert not any(folder.store.list("checkpoints/"))
+
+
+def test_who_lost_the_lock_keeps_no_checkpoint(folder: World) -> None:
+    with unsteady(folder) as (journal, _, clock, _):
+        journal.append(pin("a"))
+        clock.go_on(60)
+        with pytest.raises(LockHeld):
+            journal.checkpoint()
+    assert not any(folder.store.list("checkpoints/"))
+
+
+def test_a_checkpoint_says_the_same_whoever_keeps_it(folder: World) -> None:
+    """It says under which lock its object was written, not who folded it: an older holder may still append to that."""
+    write_some(folder, 1)
+    key = checkpoint_key("dev", 1)
+    with writing(folder.store) as journal:
+        journal.checkpoint()
+        assert json.loads(folder.store.get(key))["generation"] == 1
+
+
+def checkpoint_content() -> dict[str, Any]:
+    folded = fold([pin("a"), Begun(**STEP, after={"v": 1}, release="r", command="apply")])
+    return {"head": {"sequence": 1, "digest": "1" * 64}, "generation": 1, "folded": folded.document()}
+
+
+STEP = {"target": "a", "subject": "file:/a", "before_digest": None, "after_digest": None}
+CHECKPOINT = checkpoint_content()
+
+
+def checkpoint_of(content: dict[str, Any], sequence: int = 1) -> Base:
+    key = checkpoint_key("dev", sequence)
+    store = Holding({key: seal(KEYRING, key, content)})
+    return Checkpoints(store=store, keyring=KEYRING, environment="dev").newest()
+
+
+def test_a_checkpoint_of_a_version_that_kept_no_replay_opens() -> None:
+    older = {name: value for name, value in CHECKPOINT["folded"].items() if name != "replay"}
+    base = checkpoint_of({**CHECKPOINT, "folded": older})
+    assert (base.folded.pins.keys(), base.folded.replay) == ({"a"}, ())
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({}, "head: Field required"),
+        ({**CHECKPOINT, "head": {}}, "head.sequence: Field required"),
+        ({**CHECKPOINT, "generation": "1"}, "generation"),
+        ({**CHECKPOINT, "folded": {}}, "folded.applied: Field required"),
+        ({**CHECKPOINT, "folded": None}, "folded"),
+        ({**CHECKPOINT, "folded": {**CHECKPOINT["folded"], "applied": [["a", "b"]]}}, "folded.applied"),
+        ({**CHECKPOINT, "folded": {**CHECKPOINT["folded"], "pins": [{"kind": "begun"}]}}, "folded.pins"),
+        ({**CHECKPOINT, "folded": {**CHECKPOINT["folded"], "news": []}}, "folded.news"),
+        ({**CHECKPOINT, "head": {"sequence": 2, "digest": "1" * 64}}, "of number 2"),
+    ],
+)
+def test_a_sealed_checkpoint_that_is_odd_is_named(content: dict[str, Any], words: str) -> None:
+    with pytest.raises(JournalDamaged, match=words) as caught:
+        checkpoint_of(content)
+    assert caught.value.where == checkpoint_key("dev", 1)
+
+
+@given(odd_documents(CHECKPOINT))
+def test_no_sealed_checkpoint_gives_a_traceback(content: dict[str, Any]) -> None:
+    with suppress(JournalDamaged):
+        fold([pin("b")], checkpoint_of(content).folded)
+
+
+OBJECT = {
+    "previous": START.digest,
+    "generation": 1,
+    "entries": [document(pin("a")), document(Begun(**STEP, after={"v": 1}, release="r", command="apply"))],
+}
+
+
+def journal_of(content: Any) -> Journal:
+    key, held = journal_key("dev", 1), Holding()
+    with Lock.acquire(held, "dev", KEYRING, living_here()):
+        held.create(key, seal(KEYRING, key, content))
+        return Journal.open(held, "dev", KEYRING)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({}, "previous: Field required"),
+        ({**OBJECT, "previous": None}, "previous"),
+        ({**OBJECT, "generation": "1"}, "generation"),
+        ({**OBJECT, "generation": 1.0}, "generation"),
+        ({**OBJECT, "generation": -1}, "generation"),
+        ({**OBJECT, "entries": None}, "entries"),
+        ({**OBJECT, "entries": [{"kind": "unheard_of"}]}, "entries.0"),
+        ({**OBJECT, "entries": [{**OBJECT["entries"][0], "at": "2026-11-21T03:00:00"}]}, "entries.0.pinned.at"),
+        ({**OBJECT, "more": 1}, "more"),
+    ],
+)
+def test_a_sealed_object_that_is_odd_is_named(content: dict[str, Any], words: str) -> None:
+    with pytest.raises(JournalDamaged, match=words) as caught:
+        journal_of(content)
+    assert caught.value.where == journal_key("dev", 1)
+
+
+@given(odd_documents(OBJECT))
+def test_no_sealed_object_gives_a_traceback(content: dict[str, Any]) -> None:
+    with suppress(JournalDamaged):
+        journal_of(content).fold()
+
+
+@given(st.binary(max_size=300) | st.text(max_size=100).map(str.encode))
+def test_no_object_gives_a_traceback(body: bytes) -> None:
+    held = Holding({journal_key("dev", 1): body})
+    with pytest.raises(JournalDamaged):
+        reading(held)
+
+
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "1.json", "00000000000１.json", "0" * 13 + ".json", "9" * 5000 + ".json", ".json", "x" * 12]
+)
+def test_a_key_that_is_none_is_named(name: str) -> None:
+    with pytest.raises(JournalDamaged, match="is no object of a journal") as caught:
+        sequence_of(f"journal/dev/{name}")
+    assert caught.value.where == f"journal/dev/{name}"
+    assert caught.value.next_step
+
+
+# Steps that a killed command left
+
+
 def test_a_killed_command_is_gone_on_from(folder: World) -> None:
     lock = Lock.acquire(folder.store, "dev", KEYRING, dead_here())
     killed = Journal.open(folder.store, "dev", KEYRING, lock=lock)
@@ -452,3 +870,30 @@ def test_a_killed_command_is_gone_on_from(folder: World) -> None:
         assert journal.fold().operations["pulumi up"].details == {"pid": 7}
         journal.append(Operation(name="pulumi up", phase="ended"))
         assert journal.fold().operations == {}
+
+
+def test_a_success_without_a_beginning_says_where_it_is_recorded(folder: World) -> None:
+    with writing(folder.store) as journal:
+        journal.append(pin("a"))
+        journal.append(Succeeded(**STEP))
+    with pytest.raises(JournalDamaged, match="file:/a on a succeeded, which never began") as caught:
+        reading(folder.store).fold()
+    assert caught.value.where == journal_key("dev", 2)
+
+
+def test_steps_are_recorded_by_their_digests_and_a_failure_by_what_it_said(folder: World) -> None:
+    before, after = {"mode": 1}, {"mode": 2}
+    with writing(folder.store) as journal:
+        recorder = journal.recorder("release", "apply")
+        with pytest.raises(ValueError, match="planted"), recorder.entry([step("file:/a", before, after)]):
+            raise ValueError("planted: whose text nobody has read for secrets")
+        with pytest.raises(CommandFailed), recorder.entry([step("file:/a", before, None)]):
+            raise CommandFailed("x" * 5000)
+    first, failed, second, long = reading(folder.store).entries()
+    assert isinstance(first, Begun)
+    assert isinstance(failed, Failed)
+    assert isinstance(long, Failed)
+    assert (first.before_digest, first.after_digest, first.after) == (digest(before), digest(after), after)
+    assert (first.release, first.command) == ("release", "apply")
+    assert (second.before_digest, second.after_digest) == (digest(before), None)  # type: ignore[union-attr]
+    assert (failed.error, failed.after_digest, len(long.error)) == ("ValueError", digest(after), 2000)
