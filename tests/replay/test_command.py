@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from rekindle import replay
 from rekindle.cli.main import app
-from rekindle.errors import Refused
+from rekindle.errors import InputError, Refused
 from rekindle.journal.lock import LockId
 
 NIGHT = ["replay", "dev", "--to", "dev-dr", "--journal", "s3://journal?region=us-west-2"]
@@ -33,3 +33,9 @@ def test_options_are_what_is_asked_for(
     monkeypatch.setattr(replay, "plan", plan)
     CliRunner().invoke(app, [*NIGHT, *options])
     assert [(request.choices.restore_point, request.take_lock) for request in asked] == [(restore_point, take_lock)]
+
+
+def test_the_lock_of_a_third_environment_is_refused() -> None:
+    result = CliRunner().invoke(app, [*NIGHT, "--take-lock", "qa/3"])
+    assert isinstance(result.exception, InputError)
+    assert "is no lock of dev or dev-dr" in str(result.exception)

@@ -1,16 +1,21 @@
 """What `status` says of an environment: its lock and its marks, from a journal on disk."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from rich.console import Console
-from test_planning import MARK
+from test_planning import BEGUN, MARK, NOON
+from test_survey import REPORT
 
 from rekindle.aws.clients import Clients
 from rekindle.cli import show
-from rekindle.inventory import Inventory, Ssh
-from rekindle.journal.entries import Entry, Fenced
+from rekindle.inventory import Inventory, Ssh, Stores
+from rekindle.journal.entries import Begun, Entry, Failed, Fenced, Pinned, ReleaseEntry, RestorePoint
 from rekindle.journal.holder import Holder
 from rekindle.journal.journal import Journal
 from rekindle.journal.lock import Lock
@@ -19,6 +24,7 @@ from rekindle.journal.secret_store import SecretStore
 from rekindle.journal.store import DirectoryStore
 from rekindle.operation import Operation
 from rekindle.progress import Progress
+from rekindle.replay.ledger import Ledger
 from rekindle.secrets import Keyring
 from rekindle.verbs import status
 
@@ -57,6 +63,7 @@ def test_it_says_who_holds_the_lock_while_somebody_does(tmp_path: Path) -> None:
         lock = status.of(looking(store))["lock"]
         assert (lock["holder"], lock["process"], lock["command"]) == (holder.name, holder.pid, "apply")
         assert f"holder {holder.name}, process {holder.pid}, command apply" in shown(store)
+        assert "to take it --take-lock dev/1" in shown(store)
     assert status.of(looking(store))["lock"] is None
     assert "holder" not in shown(store)
 
@@ -67,3 +74,87 @@ def test_it_is_superseded_until_it_is_fenced(tmp_path: Path, entries: tuple[Entr
     with Lock.acquire(store, "dev", KEYRING, Holder.of_this_process("replay")) as lock:
         Journal.open(store, "dev", KEYRING, lock=lock).append(*entries)
     assert status.of(looking(store))["superseded_by"] == by
+
+
+class Counting(DirectoryStore):
+    """Counts what is read."""
+
+    read = 0
+
+    def get(self, key: str) -> bytes:
+        self.read += 1
+        return super().get(key)
+
+
+@contextmanager
+def writing(store: DirectoryStore) -> Iterator[Journal]:
+    with Lock.acquire(store, "dev", KEYRING, Holder.of_this_process("replay")) as lock:
+        yield Journal.open(store, "dev", KEYRING, lock=lock)
+
+
+@pytest.mark.parametrize("is_folded", [False, True], ids=["since the checkpoint", "before it"])
+def test_it_says_what_the_last_replay_did_without_reading_the_history(tmp_path: Path, is_folded: bool) -> None:
+    store = Counting(tmp_path)
+    with writing(store) as journal:
+        for number in range(50):
+            journal.append(Pinned(host=f"host-{number}", instance_id=None, host_key="ssh-ed25519 AAAA"))
+        journal.checkpoint()
+        ledger = Ledger.read(journal)
+        ledger.begin("dev", BEGUN)
+        ledger.finish(REPORT)
+        if is_folded:
+            journal.checkpoint()
+    store.read = 0
+    assert status.of(looking(store))["replayed"] == REPORT.document()
+    assert store.read <= 6  # the lock, twice; the checkpoint, and the objects after it
+
+
+def test_of_two_replays_it_tells_the_newer(tmp_path: Path) -> None:
+    store = Counting(tmp_path)
+    for epoch in (1, 2):
+        with writing(store) as journal:
+            ledger = Ledger.read(journal)
+            ledger.begin("dev", replace(BEGUN, epoch=epoch))
+            assert status.of(looking(store))["replayed"] is None
+            ledger.finish(replace(REPORT, epoch=epoch))
+            journal.checkpoint()
+        assert status.of(looking(store))["replayed"]["epoch"] == epoch
+
+
+POINT = RestorePoint(id="rp-1", release="r", status="complete", consistency="frozen", started=NOON, ended=NOON)
+
+
+def test_it_says_where_the_journal_stands(tmp_path: Path) -> None:
+    step = {"target": "a", "subject": "file:/a", "before_digest": None, "after_digest": None}
+    with writing(DirectoryStore(tmp_path)) as journal:
+        journal.append(
+            ReleaseEntry(release="r1", command="apply", rekindle_version="1"),
+            POINT,
+            POINT.model_copy(update={"id": "rp-2", "ended": NOON + timedelta(hours=1)}),
+            POINT.model_copy(update={"id": "rp-3", "status": "pending", "ended": None}),
+            Begun(**step, after={}, release="r", command="apply"),
+            Failed(**step, error="why"),
+            Begun(**{**step, "subject": "file:/b"}, after={}, release="r", command="apply"),
+        )
+        head = journal.head
+    found = status.of(looking(DirectoryStore(tmp_path)))
+    assert found["release"] == "r1"
+    assert found["journal"] == {"sequence": 1, "head": head.digest}
+    assert found["restore_points"] == {"complete": 2, "all": 3}
+    assert found["restore_point"]["id"] == "rp-2"
+    age = (datetime.now(UTC) - NOON - timedelta(hours=1)).total_seconds()
+    assert found["restore_point"]["age_seconds"] == pytest.approx(age, abs=5)
+    assert found["unfinished_steps"] == ["file:/b on a"]
+    assert found["failed_steps"] == ["file:/a on a"]
+    assert (found["hosts"], found["region"], found["standby"], found["unprotected"]) == (0, "us-east-1", False, False)
+
+
+@pytest.mark.parametrize(("region", "is_unprotected"), [("us-east-1", True), ("us-west-2", False)])
+def test_a_journal_in_the_environment_s_own_region_protects_nothing(
+    tmp_path: Path, region: str, is_unprotected: bool
+) -> None:
+    stores = Stores(
+        region=region, journal_bucket="j", mirror_bucket="m", artifacts_bucket="a", switch_bucket="s", kms_key_arn="k"
+    )
+    operation = replace(looking(DirectoryStore(tmp_path)), inventory=INVENTORY.model_copy(update={"stores": stores}))
+    assert status.of(operation)["unprotected"] is is_unprotected

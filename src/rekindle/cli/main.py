@@ -232,12 +232,16 @@ def status_(environment: Environment, as_json: Json = False, inventory: Inventor
 
 
 @secret_app.command("set")
-def secret_set(environment: Environment, name: Annotated[str, typer.Argument(help="orders/token")]) -> None:
+def secret_set(
+    environment: Environment,
+    name: Annotated[str, typer.Argument(help="orders/token")],
+    take_lock: TakeLock = None,
+) -> None:
     """Keep a value, read from stdin, encrypted beside the journal."""
     value = typer.prompt("value", hide_input=True) if sys.stdin.isatty() else sys.stdin.read().strip()
     if not value:
         raise InputError("the value on stdin is empty", where=name)
-    with operation(environment, "secret set", changes=True) as op:
+    with operation(environment, "secret set", changes=True, take_lock=take_lock) as op:
         version = op.secrets.set(name, Secret(value))
     out.print(f"{name} is kept, version {version}.")
 
