@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -36,21 +35,6 @@ class World:
     remove: Callable[[str], None]
 
 
-class Atomic:
-    """A client whose conditional put has one winner, as S3's has and moto's has not."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self._putting = threading.Lock()
-
-    def put_object(self, **options: Any) -> Any:
-        with self._putting:
-            return self._client.put_object(**options)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-
 def of_directory(path: Path) -> World:
     path.mkdir(parents=True, exist_ok=True)
 
@@ -65,7 +49,7 @@ def of_directory(path: Path) -> World:
 def of_bucket(client: Any) -> World:
     make_bucket(client)
     return World(
-        S3Store(Atomic(client), BUCKET),
+        S3Store(client, BUCKET),
         lambda key, body: client.put_object(Bucket=BUCKET, Key=key, Body=body),
         lambda key: client.delete_object(Bucket=BUCKET, Key=key),
     )
