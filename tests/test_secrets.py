@@ -1,17 +1,19 @@
 """A secret shows itself to nobody, and its keys open only under their own environment."""
 
+import base64
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from botocore.stub import ANY, Stubber
+from hypothesis import given
+from hypothesis import strategies as st
 from moto import mock_aws
 
 import rekindle.secrets
 from rekindle.aws.clients import Clients
-from rekindle.errors import InputError, JournalDamaged, RekindleError
-from rekindle.journal.keys import open_keyring
-from rekindle.journal.store import AlreadyExists, DirectoryStore
+from rekindle.errors import InputError, RekindleError
 from rekindle.secrets import Envelope, Keyring, KmsEnvelope, PassphraseEnvelope, Secret
 
 
@@ -58,6 +60,9 @@ def test_each_purpose_has_its_own_key() -> None:
         (Keyring(b"1" * 32), "there", lambda body: body),
         (Keyring(b"1" * 32), "here", lambda body: body[:-1] + bytes([body[-1] ^ 1])),
         (Keyring(b"1" * 32), "here", lambda body: body[:5]),
+        (Keyring(b"1" * 32), "here", lambda body: b""),
+        (Keyring(b"1" * 32), "here", lambda body: b"\0\0\0\2" + body[4:]),
+        (Keyring(b"1" * 32, version=2), "here", lambda body: body),
     ],
 )
 def test_only_the_same_key_context_and_bytes_decrypt(keyring: Keyring, context: str, change: Any) -> None:
@@ -68,39 +73,21 @@ def test_only_the_same_key_context_and_bytes_decrypt(keyring: Keyring, context: 
         keyring.decrypt(change(body), context=context)
 
 
-def test_a_data_key_is_made_once_and_opened_after(envelope: Envelope, tmp_path: Path) -> None:
-    store = DirectoryStore(tmp_path)
-    first, second = (open_keyring(store, "dev", envelope, keep=True) for _ in range(2))
-    assert first.mac_key == second.mac_key
-    assert list(store.list("")) == ["keys/dev.json"]
-    assert first.mac_key != open_keyring(store, "poc", envelope, keep=True).mac_key
+@given(st.binary(max_size=200))
+def test_no_bytes_make_decrypt_fail_otherwise(body: bytes) -> None:
+    with pytest.raises(InputError, match="cannot be decrypted"):
+        Keyring(b"1" * 32).decrypt(body, context="here")
 
 
-def test_what_only_looks_leaves_no_key_behind(envelope: Envelope, tmp_path: Path) -> None:
-    store = DirectoryStore(tmp_path)
-    open_keyring(store, "dev", envelope, keep=False)
-    assert list(store.list("")) == []
-
-
-def test_a_lost_key_is_named_and_none_is_made_in_its_place(envelope: Envelope, tmp_path: Path) -> None:
-    store = DirectoryStore(tmp_path)
-    store.create("journal/dev/0000000001", b"an entry")
-    with pytest.raises(JournalDamaged, match=r"keys/dev\.json: is missing"):
-        open_keyring(store, "dev", envelope, keep=True)
-
-
-def test_who_comes_second_uses_the_key_of_who_came_first(envelope: Envelope, tmp_path: Path) -> None:
-    store = DirectoryStore(tmp_path)
-    winner: list[Keyring] = []
-
-    class Racing(DirectoryStore):
-        def create(self, key: str, body: bytes, **options: Any) -> None:
-            winner.append(open_keyring(store, "dev", envelope, keep=True))
-            super().create(key, body, **options)
-
-    assert open_keyring(Racing(tmp_path), "dev", envelope, keep=True).mac_key == winner[0].mac_key
-    with pytest.raises(AlreadyExists):
-        store.create("keys/dev.json", b"")
+def test_what_an_earlier_version_encrypted_is_opened_by_it_and_named_by_its_digest() -> None:
+    former = Keyring(b"1" * 32)
+    keyring = Keyring(b"2" * 32, version=2, first=7, earlier=former)
+    old, new = former.encrypt(Secret("a"), "here"), keyring.encrypt(Secret("a"), "here")
+    assert keyring.decrypt(old, "here") == keyring.decrypt(new, "here") == Secret("a")
+    assert [keyring.that_encrypted(body, "here").version for body in (old, new)] == [1, 2]
+    with pytest.raises(InputError, match="cannot be decrypted"):
+        former.decrypt(new, "here")
+    assert [keyring.in_force_at(number) for number in (0, 6, 7, 8)] == [1, 1, 2, 2]
 
 
 def test_a_wrapped_key_opens_for_its_environment_only(envelope: Envelope) -> None:
@@ -123,14 +110,37 @@ def test_another_kind_of_envelope_says_so(kms: Any) -> None:
         KmsEnvelope(kms, "arn").unwrap("dev", wrapped)
 
 
+@pytest.mark.parametrize("says", ["its own key", "the environment's key"])
+def test_a_data_key_under_another_kms_key_is_refused_whatever_it_says(kms: Any, says: str) -> None:
+    mine, others = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+    _, wrapped = KmsEnvelope(kms, others).wrap_new("dev")
+    forged = {**wrapped, "key_arn": others if says == "its own key" else mine}
+    with Stubber(kms) if says != "its own key" else nullcontext() as stubbed:
+        if stubbed:  # as KMS answers; moto says AccessDenied
+            asked = {"CiphertextBlob": ANY, "EncryptionContext": {"rekindle:environment": "dev"}, "KeyId": mine}
+            stubbed.add_client_error("decrypt", "IncorrectKeyException", expected_params=asked)
+        with pytest.raises(InputError, match=f"wrapped under .*, not under {mine}") as caught:
+            KmsEnvelope(kms, mine).unwrap("dev", forged)
+    assert "Compare the ARN with the runbook's table" in str(caught.value)
+
+
+@pytest.mark.parametrize("change", [{"wrapped": "€"}, {"wrapped": ""}, {"wrapped": "AAAA"}, {"wrapped": "A"}])
+def test_an_odd_envelope_is_an_error_of_ours(envelope: Envelope, change: dict[str, str]) -> None:
+    _, wrapped = envelope.wrap_new("dev")
+    with pytest.raises(RekindleError):
+        envelope.unwrap("dev", {**wrapped, **change})
+
+
+def test_a_data_key_of_another_size_is_refused() -> None:
+    envelope = PassphraseEnvelope(Secret("x"))
+    _, wrapped = envelope.wrap_new("dev")
+    salt, nonce = base64.b64decode(wrapped["salt"]), b"n" * 12
+    short = base64.b64encode(nonce + envelope._cipher(salt).encrypt(nonce, b"short", b"dev")).decode()
+    with pytest.raises(InputError, match="has 5 bytes, not 32"):
+        envelope.unwrap("dev", {**wrapped, "wrapped": short})
+
+
 @pytest.mark.parametrize("variables", [{}, {"REKINDLE_PASSPHRASE": ""}])
 def test_no_passphrase_is_named(variables: dict[str, str]) -> None:
     with pytest.raises(InputError, match="no passphrase is set"):
         PassphraseEnvelope.from_environment(variables)
-
-
-def test_a_torn_key_is_named(tmp_path: Path) -> None:
-    store = DirectoryStore(tmp_path)
-    store.create("keys/dev.json", b"{")
-    with pytest.raises(JournalDamaged, match=r"keys/dev\.json: is torn"):
-        open_keyring(store, "dev", PassphraseEnvelope(Secret("x")), keep=True)

@@ -11,9 +11,10 @@ from rekindle.errors import InputError
 from rekindle.inventory import Inventory, Stores
 from rekindle.inventory import load as load_inventory
 from rekindle.journal.journal import Journal
-from rekindle.journal.keys import open_keyring
+from rekindle.journal.keys import open_keyring, with_newer
 from rekindle.journal.lock import Held, Holder, Lock, LockId
 from rekindle.journal.mirror import Mirror
+from rekindle.journal.release import Releases
 from rekindle.journal.secret_store import SecretStore
 from rekindle.journal.store import S3Store, Store
 from rekindle.progress import Progress
@@ -35,6 +36,10 @@ class Operation:
     mirror: Mirror
     progress: Progress
     changes: bool  # False: only looks, without the lock
+
+    @property
+    def releases(self) -> Releases:
+        return Releases(store=self.store, environment=self.environment, keyring=self.keyring)
 
     @property
     def stores(self) -> Stores:
@@ -83,6 +88,7 @@ def opened_on(
     envelope = KmsEnvelope(clients.kms(stores.region), stores.kms_key_arn)
     keyring = open_keyring(store, inventory.environment, envelope, keep=changes)
     with locked(store, inventory.environment, keyring, reason, progress, changes=changes, take=take_lock) as lock:
+        keyring = with_newer(store, inventory.environment, envelope, keyring) if lock else keyring
         journal = Journal.open(store, inventory.environment, keyring, lock=lock)
         yield Operation(
             project=project,

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,13 +15,14 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from rekindle.aws.clients import Client
-from rekindle.aws.errors import translated
-from rekindle.errors import InputError
+from rekindle.aws.errors import is_code, translated
+from rekindle.errors import CommandFailed, InputError
 
 PASSPHRASE_VARIABLE = "REKINDLE_PASSPHRASE"  # noqa: S105 - the name of the variable, not a value
 KEY_BYTES = 32
 NONCE_BYTES = 12  # NIST SP 800-38D, 8.2
 SALT_BYTES = 16
+VERSION_BYTES = 4  # before a ciphertext: the version of the data key
 SCRYPT = {"n": 2**17, "r": 8, "p": 1}  # OWASP Password Storage Cheat Sheet
 
 
@@ -46,12 +47,26 @@ class Secret:
 
 
 class Keyring:
-    """Keys of one environment, each derived from its data key for one purpose."""
+    """Keys of one environment, each derived from its data key for one purpose.
 
-    def __init__(self, data_key: bytes) -> None:
+    They are of one version of the data key, the newest; those of earlier versions still open what they sealed.
+    """
+
+    def __init__(self, data_key: bytes, *, version: int = 1, first: int = 0, earlier: "Keyring | None" = None) -> None:
+        self.version = version
         self.mac_key = _derived(data_key, "mac")
         self.digest_key = _derived(data_key, "digest")  # for Secret.digest
         self._cipher = AESGCM(_derived(data_key, "encryption"))
+        self._first = first  # journal object that is sealed by it, as are all that follow
+        self._earlier = earlier
+
+    def of(self, version: int) -> "Keyring | None":
+        """The keys of a version; None if it is none of these."""
+        return next((keyring for keyring in self._versions() if keyring.version == version), None)
+
+    def in_force_at(self, sequence: int) -> int:
+        """The version that seals the journal's object of this number."""
+        return next(keyring.version for keyring in self._versions() if keyring._first <= sequence)
 
     def mac(self, body: bytes) -> str:
         """HMAC-SHA-256 in hex."""
@@ -62,17 +77,34 @@ class Keyring:
         return secret.digest(self.digest_key)
 
     def encrypt(self, secret: Secret, context: str) -> bytes:
-        """AES-256-GCM; only the same context opens it again."""
+        """AES-256-GCM after the key's version; only the same context opens it again."""
         nonce = os.urandom(NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, secret.reveal().encode(), context.encode())
+        sealed = self._cipher.encrypt(nonce, secret.reveal().encode(), context.encode())
+        return self.version.to_bytes(VERSION_BYTES) + nonce + sealed
 
     def decrypt(self, body: bytes, context: str) -> Secret:
         """What `encrypt` was given; InputError if key, context or bytes are others."""
+        return self.that_encrypted(body, context)._decrypted(body[VERSION_BYTES:], context)
+
+    def that_encrypted(self, body: bytes, context: str) -> "Keyring":
+        """The keys of the version that the bytes name; InputError if it is none of these."""
+        keyring = self.of(int.from_bytes(body[:VERSION_BYTES]))
+        if keyring is None:
+            raise _undecipherable(context)
+        return keyring
+
+    def _decrypted(self, body: bytes, context: str) -> Secret:
         try:
             clear = self._cipher.decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], context.encode())
+            return Secret(clear.decode())
         except (InvalidTag, ValueError) as error:
-            raise InputError("cannot be decrypted: altered, or encrypted under another key", where=context) from error
-        return Secret(clear.decode())
+            raise _undecipherable(context) from error
+
+    def _versions(self) -> "Iterator[Keyring]":
+        keyring: Keyring | None = self
+        while keyring:
+            yield keyring
+            keyring = keyring._earlier
 
     def __repr__(self) -> str:
         return "Keyring(***)"
@@ -93,24 +125,43 @@ class KmsEnvelope:
 
     def __init__(self, client: Client, key_arn: str) -> None:
         self._client = client
-        self._key_arn = key_arn
+        self.key_arn = key_arn
 
     def wrap_new(self, environment: str) -> tuple[bytes, Mapping[str, str]]:
         with translated(self._client):
             made = self._client.generate_data_key(
-                KeyId=self._key_arn, KeySpec="AES_256", EncryptionContext=_kms_context(environment)
+                KeyId=self.key_arn, KeySpec="AES_256", EncryptionContext=_kms_context(environment)
             )
-        wrapped = {"envelope": "kms", "key_arn": self._key_arn, "wrapped": _text(made["CiphertextBlob"])}
+        wrapped = {"envelope": "kms", "key_arn": self.key_arn, "wrapped": _text(made["CiphertextBlob"])}
         return made["Plaintext"], wrapped
 
     def unwrap(self, environment: str, wrapped: Mapping[str, str]) -> bytes:
+        """The data key; InputError if it is wrapped under another key than this one, whatever its document says."""
         _require(wrapped, "kms", environment)
-        with translated(self._client):
-            opened = self._client.decrypt(
-                CiphertextBlob=base64.b64decode(wrapped["wrapped"]), EncryptionContext=_kms_context(environment)
-            )
-        data_key: bytes = opened["Plaintext"]
-        return data_key
+        if wrapped.get("key_arn") != self.key_arn:
+            raise self._foreign(environment, str(wrapped.get("key_arn")))
+        try:
+            with translated(self._client):
+                opened = self._client.decrypt(
+                    CiphertextBlob=_raw(wrapped, "wrapped", environment),
+                    EncryptionContext=_kms_context(environment),
+                    KeyId=self.key_arn,  # without it KMS takes the key that the ciphertext names, of whatever account
+                )
+        except CommandFailed as error:
+            if is_code(error, "IncorrectKeyException"):
+                raise self._foreign(environment, "another key") from error
+            if is_code(error, "InvalidCiphertextException"):
+                raise _no_key(environment, "is no data key that KMS wrapped for this environment") from error
+            raise
+        return _of_size(opened["Plaintext"], environment)
+
+    def _foreign(self, environment: str, key: str) -> InputError:
+        return InputError(
+            f"the data key is wrapped under {key}, not under {self.key_arn}",
+            where=f"keys of {environment}",
+            next_step="Compare the ARN with the runbook's table. If it is right, somebody replaced an object under "
+            f"keys/{environment}/: bring its earlier version back.",
+        )
 
 
 class PassphraseEnvelope:
@@ -133,15 +184,16 @@ class PassphraseEnvelope:
 
     def unwrap(self, environment: str, wrapped: Mapping[str, str]) -> bytes:
         _require(wrapped, "passphrase", environment)
-        salt, sealed = base64.b64decode(wrapped["salt"]), base64.b64decode(wrapped["wrapped"])
+        salt, sealed = _raw(wrapped, "salt", environment), _raw(wrapped, "wrapped", environment)
         try:
-            return self._cipher(salt).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], environment.encode())
-        except InvalidTag as error:
+            data_key = self._cipher(salt).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], environment.encode())
+        except (InvalidTag, ValueError) as error:
             raise InputError(
                 "this passphrase does not open it",
                 where=f"keys of {environment}",
                 next_step=f"Check {PASSPHRASE_VARIABLE}.",
             ) from error
+        return _of_size(data_key, environment)
 
     def _cipher(self, salt: bytes) -> AESGCM:
         derive = Scrypt(salt=salt, length=KEY_BYTES, n=SCRYPT["n"], r=SCRYPT["r"], p=SCRYPT["p"])
@@ -163,6 +215,31 @@ def _require(wrapped: Mapping[str, str], envelope: str, environment: str) -> Non
             where=f"keys of {environment}",
             next_step="Use the environment's own store and key settings.",
         )
+
+
+def _raw(wrapped: Mapping[str, str], name: str, environment: str) -> bytes:
+    try:
+        return base64.b64decode(wrapped.get(name, ""), validate=True)
+    except ValueError as error:
+        raise _no_key(environment, f"has a {name} that is not base64") from error
+
+
+def _of_size(data_key: bytes, environment: str) -> bytes:
+    if len(data_key) != KEY_BYTES:
+        raise _no_key(environment, f"has {len(data_key)} bytes, not {KEY_BYTES}")
+    return data_key
+
+
+def _no_key(environment: str, what: str) -> InputError:
+    return InputError(
+        f"the data key {what}",
+        where=f"keys of {environment}",
+        next_step=f"Bring the earlier version of the object under keys/{environment}/ back.",
+    )
+
+
+def _undecipherable(context: str) -> InputError:
+    return InputError("cannot be decrypted: altered, or encrypted under another key", where=context)
 
 
 def _text(raw: bytes) -> str:

@@ -169,7 +169,7 @@ def test_in_the_end_the_secret_was_in_nothing_that_was_said_or_kept(world: World
 
 def replay_line(world: World, environment: str = "dev", to: str = "dev-dr") -> tuple[str, ...]:
     stores = world.dev["stores"]
-    journal = f"s3://{stores['journal_bucket']}?region={stores['region']}"
+    journal = f"s3://{stores['journal_bucket']}?region={stores['region']}&key={stores['kms_key_arn']}"
     return ("replay", environment, "--to", to, "--journal", journal, "--yes")
 
 

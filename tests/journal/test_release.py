@@ -4,15 +4,26 @@ import gzip
 import io
 import subprocess
 import tarfile
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
-from journal_world import World
+from hypothesis import given
+from hypothesis import strategies as st
+from journal_world import BUCKET, KEYRING, REGION, World, of_bucket
 
+from rekindle.aws.clients import Clients
 from rekindle.errors import InputError, JournalDamaged
-from rekindle.journal.release import Artifact, Release, Releases
+from rekindle.journal import release
+from rekindle.journal.release import Artifact, FileDigest, MadeBy, Manifest, Release, Releases
+from rekindle.journal.seal import seal
 from rekindle.journal.store import Missing
+from rekindle.plan import canonical, digest
+from rekindle.secrets import Keyring
 
 ARTIFACTS = [
     Artifact(name="b.tgz", url="https://example.net/b.tgz", sha256="b" * 64, size=2),
@@ -106,35 +117,66 @@ def test_a_link_is_refused(project: Path) -> None:
         Release.of(project)
 
 
+def releases(world: World, keyring: Keyring = KEYRING) -> Releases:
+    return Releases(store=world.store, environment="dev", keyring=keyring)
+
+
+def keys(made: Release) -> tuple[str, str]:
+    """Of its sealed document, and of its bundle."""
+    return f"releases/dev/{made.digest}.json", f"bundles/{sha256(made.body).hexdigest()}.tar.gz"
+
+
 def test_it_unpacks_to_what_it_was_made_of(project: Path, tmp_path: Path, world: World) -> None:
     made = Release.of(project, artifacts=ARTIFACTS, values={"a": [1, {"b": None}]})
-    Releases(world.store).save(made)
-    assert Releases(world.store).save(made) == made.digest
-    loaded = Releases(world.store).load(made.digest)
+    assert [releases(world).save(made) for _ in range(2)] == [made.digest] * 2
+    loaded = releases(world).load(made.digest)
     loaded.unpack(tmp_path / "unpacked")
     assert {a.name for a in loaded.artifacts} == {"a.tgz", "b.tgz"}
     assert loaded.values == {"a": [1, {"b": None}]}
+    assert loaded.made_by == made.made_by
     again = Release.of(tmp_path / "unpacked", artifacts=loaded.artifacts, values=loaded.values)
     assert again.digest == made.digest
     assert (tmp_path / "unpacked/packages/kafka/check.sh").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "unpacked/Pulumi.yaml").stat().st_mode & 0o777 == 0o644
+
+
+def test_what_keeps_a_release_is_retained(project: Path, aws: Clients) -> None:
+    world, made = of_bucket(aws.s3(REGION)), Release.of(project)
+    releases(world).save(made)
+    modes = {key: aws.s3(REGION).head_object(Bucket=BUCKET, Key=key)["ObjectLockMode"] for key in keys(made)}
+    assert modes == dict.fromkeys(keys(made), "GOVERNANCE")
 
 
 def test_one_that_is_not_there_is_missing(folder: World) -> None:
     with pytest.raises(Missing):
-        Releases(folder.store).load("0" * 64)
+        releases(folder).load("0" * 64)
 
 
-def repacked(body: bytes, change: Callable[[dict[str, bytes]], object]) -> bytes:
-    with tarfile.open(fileobj=io.BytesIO(body), mode="r:gz") as archive:
-        members = {m.name: (archive.extractfile(m) or io.BytesIO()).read() for m in archive.getmembers()}
-    change(members)
+@pytest.mark.parametrize("digest", ["", "a" * 63, "A" * 64, "../keys/dev/1", "a" * 64 + "\n"])
+def test_what_is_no_digest_is_not_looked_for(folder: World, digest: str) -> None:
+    with pytest.raises(InputError, match="is no digest of a release"):
+        releases(folder).load(digest)
+
+
+def packed(members: Sequence[tuple[str, bytes]]) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, content in members.items():
+        for name, content in members:
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
     return gzip.compress(packed.getvalue())
+
+
+def unpacked(body: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(body), mode="r:gz") as archive:
+        return {m.name: (archive.extractfile(m) or io.BytesIO()).read() for m in archive.getmembers()}
+
+
+def repacked(body: bytes, change: Callable[[dict[str, bytes]], object]) -> bytes:
+    members = unpacked(body)
+    change(members)
+    return packed(list(members.items()))
 
 
 def replace_in_manifest(old: bytes, new: bytes) -> Callable[[dict[str, bytes]], object]:
@@ -145,20 +187,209 @@ def replace_in_manifest(old: bytes, new: bytes) -> Callable[[dict[str, bytes]], 
     return change
 
 
+def linked(body: bytes) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        info = tarfile.TarInfo("stacks/link")
+        info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(info)
+    return gzip.compress(packed.getvalue())
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
         (lambda body: body[:-100], "is torn"),
-        (lambda body: b"", "is torn"),
-        (lambda body: repacked(body, lambda files: files.update({"Pulumi.yaml": b"evil"})), "Pulumi.yaml"),
+        (lambda body: body[:40], "is torn"),
+        (lambda body: b"", "is torn|has no manifest"),
+        (lambda body: b"no gzip", "is torn"),
+        (lambda body: gzip.compress(b"no tar" * 200), "is torn"),
+        (lambda body: repacked(body, lambda files: files.update({"Pulumi.yaml": b"evil"})), "says: Pulumi.yaml"),
+        (lambda body: repacked(body, lambda files: files.update({"stacks/more": b"x"})), "says: stacks/more"),
         (lambda body: repacked(body, lambda files: files.update({"../evil": b"x"})), "evil"),
-        (lambda body: repacked(body, lambda files: files.pop("Pulumi.yaml")), "Pulumi.yaml"),
+        (lambda body: repacked(body, lambda files: files.pop("Pulumi.yaml")), "says: Pulumi.yaml"),
         (lambda body: repacked(body, lambda files: files.pop("manifest.json")), "has no manifest"),
         (lambda body: repacked(body, replace_in_manifest(b"a" * 64, b"c" * 64)), "its manifest was altered"),
-        (lambda body: repacked(body, replace_in_manifest(b'"format": 1', b'"format": 9')), "cannot read"),
+        (lambda body: repacked(body, replace_in_manifest(b'"executable":true', b'"executable":false')), "was altered"),
+        (lambda body: repacked(body, replace_in_manifest(b'"format":1', b'"format":9')), "cannot read"),
+        (lambda body: repacked(body, replace_in_manifest(b'"size":2', b'"size":"x"')), "cannot read"),
+        (lambda body: packed([("manifest.json", b"[" * 100_000)]), "cannot read"),
+        (lambda body: packed([("manifest.json", b"[]")]), "cannot read"),
+        (lambda body: packed([("manifest.json", b"\xff")]), "cannot read"),
+        (lambda body: packed([("a", b"1"), ("a", b"2")]), "holds what no bundle may: 'a'"),
+        (linked, "holds what no bundle may: 'stacks/link'"),
     ],
 )
 def test_damage_is_found(project: Path, damage: Callable[[bytes], bytes], words: str) -> None:
     made = Release.of(project, artifacts=ARTIFACTS)
     with pytest.raises(JournalDamaged, match=words):
-        Release(made.digest, damage(made.body)).verify()
+        replace(made, body=damage(made.body)).verify()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["../evil"],
+        ["/etc/evil"],
+        ["stacks/../../evil"],
+        ["stacks//a"],
+        ["stacks/./a"],
+        ["README.md"],
+        [".git/hooks/post-checkout"],
+        [".rekindle-release"],
+        ["stacks/a\nb"],
+        ["stacks/a", "stacks/a/b"],
+    ],
+)
+def test_a_release_writes_what_a_project_declares_and_nowhere_else(tmp_path: Path, names: list[str]) -> None:
+    """One that is whole by its own manifest, as somebody with the environment's key could make it."""
+    files = dict.fromkeys(names, b"x")
+    manifest = Manifest(files={name: FileDigest(sha256=sha256(b"x").hexdigest()) for name in names})
+    forged = Release(
+        digest(manifest.model_dump(mode="json")),
+        packed([("manifest.json", canonical(manifest.model_dump(mode="json"))), *files.items()]),
+        MadeBy(rekindle_version="1"),
+    )
+    with pytest.raises(JournalDamaged, match="are not a project's"):
+        forged.unpack(tmp_path / "in" / "into")
+    assert list(tmp_path.rglob("*")) == []
+
+
+# What somebody without the environment's key puts there
+
+
+def forge_bundle(folder: World, made: Release) -> None:
+    folder.replace(keys(made)[1], gzip.compress(b"evil"))
+
+
+def forge_both(folder: World, made: Release) -> None:
+    """A whole bundle of another program, and a document that names it, sealed by a key of the forger's own."""
+    evil = repacked(made.body, lambda files: files.update({"Pulumi.yaml": b"evil"}))
+    bundle = sha256(evil).hexdigest()
+    folder.replace(f"bundles/{bundle}.tar.gz", evil)
+    sealed = {"bundle": bundle, "size": len(evil), "made_by": {"rekindle_version": "1"}}
+    folder.replace(keys(made)[0], seal(Keyring(b"e" * 32), keys(made)[0], sealed))
+
+
+def forge_maker(folder: World, made: Release) -> None:
+    body = folder.store.get(keys(made)[0])
+    assert b'"dirty":false' in body
+    folder.replace(keys(made)[0], body.replace(b'"dirty":false', b'"dirty":true'))
+
+
+def swap(folder: World, made: Release) -> None:
+    other = replace(made, digest="0" * 64)
+    folder.store.create(keys(other)[0], seal(KEYRING, keys(other)[0], {}))
+    folder.replace(keys(made)[0], folder.store.get(keys(other)[0]))
+
+
+@pytest.mark.parametrize(
+    ("forge", "words"),
+    [
+        (forge_bundle, "is not the bundle that was sealed: nothing of it was unpacked"),
+        (forge_both, "its MAC is wrong"),
+        (forge_maker, "its MAC is wrong"),
+        (swap, "is another object under this name"),
+        (lambda folder, made: folder.remove(keys(made)[1]), "bundles/.* is missing"),
+    ],
+)
+def test_nothing_of_a_forgery_is_decompressed(
+    project: Path, folder: World, monkeypatch: pytest.MonkeyPatch, forge: Any, words: str
+) -> None:
+    made = Release.of(project)
+    releases(folder).save(made)
+    forge(folder, made)
+    monkeypatch.setattr(gzip, "GzipFile", None)
+    for use in (lambda: releases(folder).load(made.digest), lambda: releases(folder).save(made)):
+        with pytest.raises(JournalDamaged, match=words):
+            use()
+        if "missing" in words:
+            break  # saving puts it back
+
+
+def test_what_was_put_in_its_way_before_is_found_when_it_is_saved(project: Path, folder: World) -> None:
+    made = Release.of(project)
+    folder.store.create(keys(made)[1], b"planted")
+    with pytest.raises(JournalDamaged, match="is not the bundle that was sealed"):
+        releases(folder).save(made)
+
+
+def test_a_bundle_packed_otherwise_before_is_the_same_release(project: Path, folder: World) -> None:
+    made = Release.of(project)
+    other = replace(made, body=repacked(made.body, lambda files: None))
+    assert other.body != made.body
+    assert [releases(folder).save(release) for release in (other, made)] == [made.digest] * 2
+    assert releases(folder).load(made.digest) == other
+
+
+@pytest.mark.parametrize("content", [{}, {"bundle": "x", "size": 1, "made_by": {}}, {"bundle": 1}, {"more": 1}])
+def test_an_odd_document_with_the_right_seal_is_named(folder: World, content: dict[str, Any]) -> None:
+    key = f"releases/dev/{'a' * 64}.json"
+    folder.store.create(key, seal(KEYRING, key, content))
+    with pytest.raises(JournalDamaged, match=r"releases/dev/a+\.json: says of a release"):
+        releases(folder).load("a" * 64)
+
+
+# Sizes
+
+
+@pytest.mark.parametrize("name", ["stacks/zeros", "manifest.json"])
+def test_a_bundle_that_unpacks_to_more_than_any_may_is_given_up_early(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(release, "MOST_UNPACKED", 2**20)
+    bomb = packed([(name, bytes(2**26))])
+    assert len(bomb) < 2**17
+    tracemalloc.start()
+    with pytest.raises(JournalDamaged, match="has more than 1048576 bytes unpacked"):
+        Release("0" * 64, bomb, MadeBy(rekindle_version="1")).verify()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**23
+
+
+def test_a_bundle_of_many_files_is_given_up_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release, "MOST_FILES", 3)
+    bomb = packed([(f"stacks/{number}", b"") for number in range(9)])
+    with pytest.raises(JournalDamaged, match="'stacks/4'"):
+        Release("0" * 64, bomb, MadeBy(rekindle_version="1")).verify()
+
+
+@pytest.mark.parametrize(("limit", "most"), [("MOST_FILES", len(FILES)), ("MOST_UNPACKED", 2**13)])
+def test_what_could_not_be_opened_again_is_not_packed(
+    project: Path, monkeypatch: pytest.MonkeyPatch, limit: str, most: int
+) -> None:
+    (project / "roles/master/role.yaml").write_text("x" * 1000)
+    monkeypatch.setattr(release, limit, most)
+    with pytest.raises(InputError, match=r"too much for a release; the largest is roles/master/role\.yaml"):
+        Release.of(project)
+
+
+@given(st.binary(max_size=600) | st.binary(max_size=600).map(gzip.compress))
+def test_no_bytes_make_verify_fail_otherwise(body: bytes) -> None:
+    with pytest.raises(JournalDamaged):
+        Release("0" * 64, body, MadeBy(rekindle_version="1")).verify()
+
+
+@given(st.data())
+def test_no_altered_archive_makes_verify_fail_otherwise(data: st.DataObject) -> None:
+    archive = bytearray(gzip.decompress(packed([("manifest.json", b"{}"), ("stacks/a", b"x" * 600)])))
+    for _ in range(data.draw(st.integers(1, 8))):
+        archive[data.draw(st.integers(0, 2047))] = data.draw(st.integers(0, 255))
+    with pytest.raises(JournalDamaged):
+        Release("0" * 64, gzip.compress(bytes(archive)), MadeBy(rekindle_version="1")).verify()
+
+
+def test_a_full_disk_is_told_in_three_sentences(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "full").write_text("no folder")
+    with pytest.raises(InputError, match="cannot be unpacked: File exists") as caught:
+        Release.of(project).unpack(tmp_path / "full")
+    assert caught.value.where
+    assert caught.value.next_step
+
+
+@pytest.mark.parametrize("name", ["stacks/a\nb", "stacks/\udcff"])
+def test_a_name_that_is_no_text_is_refused(project: Path, name: str) -> None:
+    (project / name).write_text("")
+    with pytest.raises(InputError, match="is not plain text"):
+        Release.of(project)

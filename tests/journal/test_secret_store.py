@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
-from journal_world import KEYRING, World, pin, reading, writing
+from journal_world import BUCKET, KEYRING, REGION, World, of_bucket, pin, reading, writing
 
+from rekindle.aws.clients import Clients
 from rekindle.errors import InputError, JournalDamaged, Refused
 from rekindle.journal.release import Release, Releases
 from rekindle.journal.secret_store import SecretStore
 from rekindle.plan import Step
-from rekindle.secrets import Secret
+from rekindle.secrets import Keyring, Secret
 
 PLANTED = "correct-horse-battery-staple"
 
@@ -57,10 +58,62 @@ def test_an_older_version_put_in_place_of_the_newest_is_found(folder: World) -> 
         for value in ("one", "two"):
             secrets.set("token", Secret(value))
         folder.replace("secrets/dev/token/2", folder.store.get("secrets/dev/token/1"))
-        with pytest.raises(InputError, match="cannot be decrypted"):
+        with pytest.raises(JournalDamaged, match="secrets/dev/token/2: cannot be decrypted"):
             secrets.get("token")
         folder.remove("secrets/dev/token/2")
         with pytest.raises(JournalDamaged, match="is missing"):
+            secrets.get("token")
+
+
+def test_another_value_than_the_journal_names_is_not_given_out(folder: World) -> None:
+    """Even one that somebody with the key encrypted for this very name and version."""
+    with writing(folder.store) as journal:
+        secrets = SecretStore(folder.store, KEYRING, journal)
+        secrets.set("token", Secret("one"))
+        key = "secrets/dev/token/1"
+        folder.replace(key, KEYRING.encrypt(Secret("another"), context=key))
+        with pytest.raises(JournalDamaged, match="is not the value that the journal names"):
+            secrets.get("token")
+
+
+@pytest.mark.parametrize("body", [b"", b"\0", b"\0\0\0\1", b"\0\0\0\1" + b"x" * 12, b"x" * 10_000])
+def test_an_odd_ciphertext_is_damage(folder: World, body: bytes) -> None:
+    with writing(folder.store) as journal:
+        secrets = SecretStore(folder.store, KEYRING, journal)
+        secrets.set("token", Secret("one"))
+        folder.replace("secrets/dev/token/1", body)
+        with pytest.raises(JournalDamaged, match="secrets/dev/token/1: cannot be decrypted"):
+            secrets.get("token")
+
+
+def test_a_version_is_retained(aws: Clients) -> None:
+    world = of_bucket(aws.s3(REGION))
+    with writing(world.store) as journal:
+        SecretStore(world.store, KEYRING, journal).set("token", Secret("one"))
+    assert aws.s3(REGION).head_object(Bucket=BUCKET, Key="secrets/dev/token/1")["ObjectLockMode"] == "GOVERNANCE"
+
+
+def test_under_a_new_key_each_secret_has_a_new_version_once(folder: World) -> None:
+    newer = Keyring(b"n" * 32, version=2, first=4, earlier=KEYRING)
+    with writing(folder.store) as journal:
+        former = SecretStore(folder.store, KEYRING, journal)
+        assert [former.set(name, Secret(name)) for name in ("a", "b")] == [1, 1]
+    with writing(folder.store) as journal:
+        secrets = SecretStore(folder.store, newer, journal)
+        assert secrets.set("a", Secret("a")) == 2  # a command that was killed here
+        assert [secrets.renew() for _ in range(2)] == [1, 0]
+        assert [secrets.get(name).reveal() for name in ("a", "b")] == ["a", "b"]
+        assert journal.fold().secrets["b"].digest == newer.digest(Secret("b"))
+
+
+def test_who_has_a_former_key_cannot_give_out_a_value_under_the_new_one(folder: World) -> None:
+    newer = Keyring(b"n" * 32, version=2, first=1, earlier=KEYRING)
+    with writing(folder.store) as journal:
+        secrets = SecretStore(folder.store, newer, journal)
+        secrets.set("token", Secret("one"))
+        key = "secrets/dev/token/1"
+        folder.replace(key, KEYRING.encrypt(Secret("one"), context=key))
+        with pytest.raises(JournalDamaged, match="is not the value that the journal names"):
             secrets.get("token")
 
 
@@ -75,7 +128,7 @@ def test_a_planted_secret_is_in_no_object(world: World, tmp_path: Path) -> None:
             pass
         journal.checkpoint()
     (tmp_path / "Pulumi.yaml").write_text("name: x\n")
-    Releases(world.store).save(Release.of(tmp_path))
+    Releases(store=world.store, environment="dev", keyring=KEYRING).save(Release.of(tmp_path))
     keys = list(world.store.list(""))
     assert {key.split("/")[0] for key in keys} >= {"journal", "checkpoints", "lock", "secrets", "releases"}
     for key in keys:

@@ -36,7 +36,6 @@ ROOT = Path(__file__).parents[2]
 HOME, AWAY = "us-east-1", "us-west-2"
 VOLUMES = ("kafka-1", "kafka-2", "kafka-3")
 BUCKETS = ("journal", "mirror", "artifacts", "switch")
-JOURNAL = f"s3://journal?region={AWAY}"
 BARRIER = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 
 PROGRAM = """
@@ -107,11 +106,15 @@ class LostRegion:
     def store(self) -> S3Store:
         return S3Store(self.clients.s3(AWAY), "journal")
 
+    @property
+    def journal_url(self) -> str:
+        return f"s3://journal?region={AWAY}&key={self.key_arn}"
+
     def request(self, directory: str = "empty", **choices: Any) -> Request:
         return Request(
             environment="dev",
             recovery="dev-dr",
-            journal=JOURNAL,
+            journal=self.journal_url,
             folder=self.folder / directory / "release",
             progress=Progress(Console(file=StringIO())),
             choices=Choices(**choices),
@@ -195,8 +198,9 @@ def _copy(clients: Clients, key_arn: str, name: str) -> str:
 
 def _write_journal(region: LostRegion, project: Path) -> None:
     release = Release.of(project)
-    region.release = Releases(region.store).save(release)
     with region.writing("dev") as (journal, secrets):
+        keyring = open_keyring(region.store, "dev", KmsEnvelope(region.clients.kms(AWAY), region.key_arn), keep=False)
+        region.release = Releases(store=region.store, environment="dev", keyring=keyring).save(release)
         journal.append(release.entry("apply"), _point(region))
         secrets.set("orders/token", Secret("planted"))
         journal.checkpoint()

@@ -10,7 +10,7 @@ from rekindle.cli.main import app
 from rekindle.errors import InputError, Refused
 from rekindle.journal.lock import LockId
 
-NIGHT = ["replay", "dev", "--to", "dev-dr", "--journal", "s3://journal?region=us-west-2"]
+NIGHT = ["replay", "dev", "--to", "dev-dr", "--journal", "s3://journal?region=us-west-2&key=arn"]
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ class Day:
     def journal_location(self) -> str:
         """What the runbook tells the engineer on call."""
         stores = self.inventories[0]["stores"]
-        return f"s3://{stores['journal_bucket']}?region={stores['region']}"
+        return f"s3://{stores['journal_bucket']}?region={stores['region']}&key={stores['kms_key_arn']}"
 
     def acknowledged(self) -> dict[str, float]:
         return traffic.acknowledged(self.logs / "orders.log")

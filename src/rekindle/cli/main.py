@@ -180,7 +180,9 @@ def backup(environment: Environment, as_json: Json = False, take_lock: TakeLock 
 def replay(
     environment: Environment,
     to: Annotated[str, typer.Option("--to", help="The recovery environment that stands by.", show_default=False)],
-    journal: Annotated[str, typer.Option("--journal", envvar=JOURNAL_VARIABLE, help="s3://BUCKET?region=REGION")] = "",
+    journal: Annotated[
+        str, typer.Option("--journal", envvar=JOURNAL_VARIABLE, help="'s3://BUCKET?region=REGION&key=ARN', quoted.")
+    ] = "",
     plan: Annotated[bool, typer.Option("--plan", help="Show what would be done and lost, and do nothing.")] = False,
     accept_loss: Annotated[
         list[str] | None, typer.Option("--accept-loss", metavar="NAME", help="Go on without this; may be repeated.")

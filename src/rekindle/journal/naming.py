@@ -52,5 +52,14 @@ def sequence_of(key: str) -> int:
     return int(number[1])
 
 
+def place_of(key: str) -> int:
+    """The number of a journal object, or of the last one in a checkpoint; 0 for what has no place in a journal."""
+    top, _, rest = key.partition("/")
+    number = rest.rpartition("/")[2].removesuffix(".json")
+    if top not in ("journal", "checkpoints") or not (number.isascii() and number.isdecimal()):
+        return 0
+    return int(number) if top == "journal" else LAST - int(number)
+
+
 def _downwards(number: int) -> str:
     return f"{LAST - number:0{DIGITS}d}"

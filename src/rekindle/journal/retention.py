@@ -10,6 +10,7 @@ RETENTION: Mapping[str, timedelta] = {
     "keys": LONGEST,
     "secrets": LONGEST,
     "releases": LONGEST,
+    "bundles": LONGEST,
     "journal": LONGEST,
     "checkpoints": LONGEST,
     "lock": timedelta(days=400),  # of these the newest counts: it stays if anything runs once a year

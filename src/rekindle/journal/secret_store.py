@@ -49,18 +49,30 @@ class SecretStore:
                 where=self._journal.environment,
                 next_step=f"Set it with `rekindle secret set {self._journal.environment} {name}`.",
             )
-        key = self._key(name, current.version)
-        try:
-            secret = self._keyring.decrypt(self._store.get(key), context=key)
-        except Missing as error:
-            raise damaged(key, "is missing") from error
-        if self._keyring.digest(secret) != current.digest:
-            raise damaged(key, "is not the value that the journal names")
-        return secret
+        return self._opened(self._key(name, current.version), current.digest)
 
     def names(self) -> tuple[str, ...]:
         """Names of all secrets that are set."""
         return tuple(sorted(self._journal.fold().secrets))
+
+    def renew(self) -> int:
+        """Every secret is kept under the newest key; how many new versions that took."""
+        before = self._journal.fold().secrets
+        after = {name: self.set(name, self.get(name)) for name in self.names()}
+        return sum(version != before[name].version for name, version in after.items())
+
+    def _opened(self, key: str, digest: str) -> Secret:
+        """The value that the journal names by a digest under the key it is encrypted with."""
+        try:
+            body = self._store.get(key)
+            secret = self._keyring.decrypt(body, context=key)
+        except Missing as error:
+            raise damaged(key, "is missing") from error
+        except InputError as error:
+            raise damaged(key, error.what) from error
+        if self._keyring.that_encrypted(body, key).digest(secret) != digest:
+            raise damaged(key, "is not the value that the journal names")
+        return secret
 
     def _require_may_set(self, name: str) -> None:
         """Before anything is written: an object that the journal cannot name would stay for nothing."""
@@ -76,7 +88,8 @@ class SecretStore:
         while True:
             key = self._key(name, version)
             try:
-                self._store.create(key, self._keyring.encrypt(secret, context=key))
+                body = self._keyring.encrypt(secret, context=key)
+                self._store.create(key, body)
                 return version
             except AlreadyExists:
                 version += 1

@@ -15,7 +15,7 @@ from rekindle.errors import CommandFailed, InputError, RekindleError
 from rekindle.infrastructure import Project
 from rekindle.inventory import Inventory
 from rekindle.journal.journal import Journal
-from rekindle.journal.keys import known_environments, open_keyring
+from rekindle.journal.keys import known_environments, open_keyring, with_newer
 from rekindle.journal.lock import LockId
 from rekindle.journal.release import Release, Releases
 from rekindle.journal.secret_store import SecretStore
@@ -74,6 +74,7 @@ def lost(request: Request, *, changes: bool) -> Iterator[Lost]:
     with locked(
         place.store, request.environment, keyring, REASON, request.progress, changes=changes, take=request.take_lock
     ) as lock:
+        keyring = with_newer(place.store, request.environment, place.envelope, keyring) if lock else keyring
         journal = Journal.open(place.store, request.environment, keyring, lock=lock)
         digest = request.choices.release or journal.fold().release
         if digest is None:
@@ -82,7 +83,7 @@ def lost(request: Request, *, changes: bool) -> Iterator[Lost]:
                 where=request.environment,
                 next_step="Was `rekindle apply` ever run on it, and is this its journal?",
             )
-        release = Releases(place.store).load(digest)
+        release = Releases(store=place.store, environment=request.environment, keyring=keyring).load(digest)
         _unpack(release, request.folder)
         yield Lost(
             store=place.store,

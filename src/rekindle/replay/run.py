@@ -16,7 +16,6 @@ from rekindle.errors import InputError, Refused
 from rekindle.infrastructure import Lookup, Project, Recorded
 from rekindle.journal.entries import Fenced, SupersededBy
 from rekindle.journal.journal import Journal
-from rekindle.journal.release import Releases
 from rekindle.operation import Operation, stores_of
 from rekindle.packages import Package
 from rekindle.replay import checks
@@ -126,7 +125,7 @@ class Work:
 
     def build(self) -> dict[str, JsonValue]:
         """Hosts, and volumes from snapshots, by the program of the release."""
-        Releases(self.operation.store).save(self.gone.release)
+        self.operation.releases.save(self.gone.release)
         self.operation.journal.append(self.gone.release.entry("replay"))
         infrastructure.up(
             Project(directory=self.request.folder),

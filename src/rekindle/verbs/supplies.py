@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from rekindle import environment, packages, services
 from rekindle.environment import Environment
 from rekindle.errors import InputError
-from rekindle.journal.release import Artifact, Release, Releases
+from rekindle.journal.release import Artifact, Release
 from rekindle.operation import Operation
 from rekindle.packages import Package
 
@@ -37,7 +37,8 @@ def declared(operation: Operation) -> Supplies:
     found = packages.load(operation.project / "packages", operation.environment, settings.values)
     artifacts = _mirrored(operation, settings, found)
     release = Release.of(operation.project, artifacts=artifacts)
-    Releases(operation.store).save(release)
+    if operation.changes:  # what only looks has perhaps no key that is kept
+        operation.releases.save(release)
     return _supplies(operation, release, settings, found)
 
 
@@ -57,7 +58,7 @@ def in_force(operation: Operation) -> Release:
             where=operation.environment,
             next_step=f"Run `rekindle apply {operation.environment}` first.",
         )
-    return Releases(operation.store).load(digest)
+    return operation.releases.load(digest)
 
 
 def loaded(operation: Operation) -> tuple[Package, ...]:
