@@ -19,9 +19,18 @@ def build(settings: Foundation) -> dict[str, Any]:
     prefix = settings.bucket_prefix
     journal = PrivateBucket(
         f"{prefix}-journal",
-        PrivateBucketArgs(bucket=f"{prefix}-journal", has_object_lock=True, kms_key_arn=keys.key_arn),
+        PrivateBucketArgs(
+            bucket=f"{prefix}-journal",
+            has_object_lock=True,
+            kms_key_arn=keys.key_arn,
+            is_create_only=True,
+            keeps_all=True,
+        ),
     )
-    mirror = PrivateBucket(f"{prefix}-mirror", PrivateBucketArgs(bucket=f"{prefix}-mirror"))
+    mirror = PrivateBucket(
+        f"{prefix}-mirror",
+        PrivateBucketArgs(bucket=f"{prefix}-mirror", is_create_only=True),  # by digest: what nobody needs may go
+    )
     switch = Switch(f"{prefix}-switch", SwitchArgs(region=settings.region, bucket=f"{prefix}-switch"))
     names = Names(NAME, NamesArgs(dns_zone=settings.dns_zone, names=settings.names, switch_host=switch.host))
     roles = {environment: _roles(settings, environment) for environment in settings.environments}

@@ -1,4 +1,4 @@
-"""Who may write to the journal's bucket, and may not use the environment's key, cannot make a replay run his program."""
+"""Who may write to the journal's bucket, but not use the environment's key, cannot make a replay run a program."""
 
 from collections.abc import Iterator
 from io import StringIO

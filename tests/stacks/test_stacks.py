@@ -11,6 +11,7 @@ import yaml
 
 from components import environment, foundation, tagging
 from components.iam import HostRolesArgs, policy
+from rehearsal.region.policies import Question, is_denied
 from rekindle.environment import FLOWS, Origin, parse, parse_foundation, placed_hosts
 from rekindle.inventory import Role
 from rekindle.inventory import parse as parse_inventory
@@ -44,6 +45,12 @@ class Made:
 @dataclass
 class Recorder(pulumi.runtime.Mocks):
     made: list[Made] = field(default_factory=list)
+    protected: set[tuple[str, str]] = field(default_factory=set)  # kind and name
+
+    def see(self, args: pulumi.ResourceTransformationArgs) -> None:
+        """Mocks are not told of protection."""
+        if args.opts.protect:
+            self.protected.add((args.type_, args.name))
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.made.append(Made(args.typ, args.name, args.inputs))
@@ -73,6 +80,7 @@ def declared(stack: str, **changes: Any) -> tuple[Recorder, dict[str, Any]]:
 
     @pulumi.runtime.test
     def program() -> Any:
+        pulumi.runtime.register_stack_transformation(recorder.see)
         tagging.register(project="rekindle", stack=stack)
         outputs = environment.build(parse(stack, config(stack, **changes), where=stack), project="rekindle")
         return outputs["inventory"].apply(found.update)
@@ -220,6 +228,7 @@ def ground() -> tuple[Recorder, dict[str, Any]]:
 
     @pulumi.runtime.test
     def program() -> Any:
+        pulumi.runtime.register_stack_transformation(recorder.see)
         outputs = foundation.build(parse_foundation(config("foundation"), where="foundation"))
         return pulumi.Output.from_input(outputs).apply(found.update)
 
@@ -247,6 +256,61 @@ def test_a_name_fails_over_when_the_recovery_environments_object_appears(ground)
 
 def test_the_journal_can_be_written_once_only(ground):
     assert ground[0].of("aws:s3/bucket:Bucket")["rekindle-example-journal"]["objectLockEnabled"] is True
+
+
+def test_every_bucket_keeps_its_versions(ground, dev):
+    for recorder in (ground[0], dev[0]):
+        versioned = {
+            made["bucket"]: made["versioningConfiguration"]["status"]
+            for made in recorder.of("aws:s3/bucketVersioning:BucketVersioning").values()
+        }
+        assert versioned == {bucket["bucket"]: "Enabled" for bucket in recorder.of("aws:s3/bucket:Bucket").values()}
+
+
+def test_what_outlives_environments_is_protected_and_is_not_emptied(ground):
+    buckets = ground[0].of("aws:s3/bucket:Bucket")
+    assert {("aws:s3/bucket:Bucket", name) for name in buckets} <= ground[0].protected
+    assert {"rekindle-example-journal", "rekindle-example-mirror"} <= buckets.keys()
+    assert not any(bucket.get("forceDestroy") for bucket in buckets.values())
+
+
+def test_the_bucket_of_artifacts_goes_with_its_environment(dev):
+    ((name, bucket),) = dev[0].of("aws:s3/bucket:Bucket").items()
+    assert bucket["forceDestroy"] is True
+    assert ("aws:s3/bucket:Bucket", name) not in dev[0].protected
+
+
+WRITES = {"s3:objectcreationoperation": "true"}
+ONCE = {**WRITES, "s3:if-none-match": "*"}
+A_PART = {"s3:objectcreationoperation": "false"}
+
+
+@pytest.mark.parametrize(
+    ("bucket", "action", "resource", "context", "denied"),
+    [
+        ("journal", "s3:PutObject", "/journal/dev/1", WRITES, True),
+        ("journal", "s3:PutObject", "/journal/dev/1", ONCE, False),
+        ("journal", "s3:PutObject", "/journal/dev/1", A_PART, False),
+        ("journal", "s3:PutObject", "/journal/dev/1", {**WRITES, "s3:if-match": "e"}, True),
+        ("journal", "s3:GetObject", "/journal/dev/1", {}, False),
+        ("journal", "s3:PutObjectRetention", "/journal/dev/1", {}, False),  # each write needs it
+        ("journal", "s3:DeleteObject", "/lock/dev/1", {}, True),
+        ("journal", "s3:DeleteObjectVersion", "/lock/dev/1", {}, True),
+        ("journal", "s3:BypassGovernanceRetention", "/lock/dev/1", {}, True),
+        ("journal", "s3:PutLifecycleConfiguration", "", {}, True),
+        ("journal", "s3:DeleteBucket", "", {}, True),
+        ("journal", "s3:ListBucket", "", {}, False),
+        ("mirror", "s3:PutObject", "/sha256/a", WRITES, True),
+        ("mirror", "s3:PutObject", "/sha256/a", ONCE, False),
+        ("mirror", "s3:PutObject", "/sha256/a", A_PART, False),
+        ("mirror", "s3:DeleteObject", "/sha256/a", {}, False),
+    ],
+)
+def test_nothing_is_written_over_and_of_the_journal_nothing_goes(ground, bucket, action, resource, context, denied):
+    policy = ground[0].of("aws:s3/bucketPolicy:BucketPolicy")[f"rekindle-example-{bucket}"]
+    assert policy["bucket"] == f"rekindle-example-{bucket}"
+    question = Question(action=action, resource=f"arn:aws:s3:::{policy['bucket']}{resource}", context=context)
+    assert is_denied(policy["policy"], question) is denied
 
 
 def test_whoever_attaches_a_restored_volume_may_use_its_key(ground):

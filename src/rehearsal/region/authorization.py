@@ -8,7 +8,7 @@ from typing import Any
 
 from rehearsal.region import cloud
 from rehearsal.region.behaviour import keys
-from rehearsal.region.policies import Question, UnknownCondition, decide, own_statements
+from rehearsal.region.policies import Question, UnknownCondition, decide, is_denied, own_statements
 from rehearsal.region.refusals import Refusal
 from rehearsal.region.request import Call
 from rehearsal.region.stage import ACCOUNT, OPERATOR_KEY
@@ -34,10 +34,17 @@ _S3_SUBRESOURCES = {
     "location": "Location",
     "object-lock": "ObjectLockConfiguration",
     "policy": "Policy",
+    "publicAccessBlock": "PublicAccessBlock",
     "retention": "Retention",
     "tagging": "Tagging",
     "versioning": "Versioning",
 }
+_S3_CONFIGURATIONS = {
+    "encryption": "EncryptionConfiguration",
+    "lifecycle": "LifecycleConfiguration",
+    "replication": "ReplicationConfiguration",
+}
+"""Settings of a bucket whose actions do not name it (service authorization reference, S3)."""
 _EC2_RESOURCES = {
     "vol-": "volume",
     "i-": "instance",
@@ -56,12 +63,14 @@ _EC2_CREATES = {
 
 
 def authorization(vpc_of_link: VpcOfLink) -> Callable[[Call], Refusal | None]:
-    """The rule that asks for permission. The operator's own key may do all."""
+    """The rule that asks for permission. The operator's own key may do all that no bucket's policy denies."""
 
     def rule(call: Call) -> Refusal | None:
+        context = _caller_context(call, vpc_of_link)
+        if call.service == "s3" and _is_denied_by_bucket(call, context):
+            return _ACCESS_DENIED
         if call.access_key == OPERATOR_KEY or _is_user(call.access_key):
             return None
-        context = _caller_context(call, vpc_of_link)
         if call.access_key is None:
             return _anonymous(call, context)
         return _role(call, context)
@@ -92,9 +101,21 @@ def _anonymous(call: Call, context: Mapping[str, str]) -> Refusal | None:
     if call.service != "s3":
         return Refusal(code="MissingAuthenticationToken", message="Missing Authentication Token", status=403)
     policy = _bucket_policy(call.bucket)
-    if policy is not None and _decide([policy], _s3_question(call, context, anonymous=True)):
+    if policy is not None and all(_decide([policy], question) for question in _s3_questions(call, context, True)):
         return None
-    return Refusal(code="AccessDenied", message="Access Denied", status=403)
+    return _ACCESS_DENIED
+
+
+_ACCESS_DENIED = Refusal(code="AccessDenied", message="Access Denied", status=403)
+
+
+def _is_denied_by_bucket(call: Call, context: Mapping[str, str]) -> bool:
+    policy = _bucket_policy(call.bucket)
+    try:
+        return policy is not None and any(is_denied(policy, question) for question in _s3_questions(call, context))
+    except UnknownCondition as error:
+        _log.error("refused on %s: the stage does not know %s", call.bucket, error)
+        return True
 
 
 def _bucket_policy(bucket: str | None) -> str | None:
@@ -103,22 +124,48 @@ def _bucket_policy(bucket: str | None) -> str | None:
     return policy.decode() if isinstance(policy, bytes) else policy
 
 
-def _s3_question(call: Call, context: Mapping[str, str], *, anonymous: bool = False) -> Question:
-    arn = f"arn:aws:s3:::{call.bucket or '*'}" + (f"/{call.key}" if call.key else "")
-    facts = {**context, "s3:prefix": call.query["prefix"]} if "prefix" in call.query else context
-    return Question(action=_s3_action(call), resource=arn, context=facts, anonymous=anonymous)
+def _s3_questions(call: Call, context: Mapping[str, str], anonymous: bool = False) -> Iterator[Question]:
+    """One for each action that the call needs leave for."""
+    is_of_objects = call.key or "delete" in call.query  # of many objects: their keys are in the body
+    arn = f"arn:aws:s3:::{call.bucket or '*'}" + (f"/{call.key or '*'}" if is_of_objects else "")
+    facts = {**context, **_s3_facts(call)}
+    for action in _s3_actions(call):
+        yield Question(action=action, resource=arn, context=facts, anonymous=anonymous)
+
+
+def _s3_facts(call: Call) -> dict[str, str]:
+    """Condition keys of S3; parts of an upload create nothing, their completion does."""
+    facts = {f"s3:{name}": call.headers[name] for name in ("if-none-match", "if-match") if name in call.headers}
+    if "prefix" in call.query:
+        facts["s3:prefix"] = call.query["prefix"]
+    is_part = "uploads" in call.query or "partNumber" in call.query
+    return facts | {"s3:objectcreationoperation": str(not is_part).lower()}
+
+
+def _s3_actions(call: Call) -> Iterator[str]:
+    yield _s3_action(call)
+    if "delete" in call.query:
+        yield "s3:DeleteObjectVersion"
+    if call.headers.get("x-amz-bypass-governance-retention", "").lower() == "true":
+        yield "s3:BypassGovernanceRetention"
 
 
 def _s3_action(call: Call) -> str:
     if call.bucket is None:
         return "s3:ListAllMyBuckets"
+    verb = "Get" if call.method == "GET" else "Put"
+    for name, suffix in _S3_CONFIGURATIONS.items():
+        if name in call.query:
+            return f"s3:{verb}{suffix}"
     for name, suffix in _S3_SUBRESOURCES.items():
         if name in call.query:
-            verb = "Get" if call.method == "GET" else "Put"
             kind = "Object" if call.key else "Bucket"
+            verb = "Delete" if (call.method, name) == ("DELETE", "policy") else verb
             return f"s3:{verb}{kind}{suffix}"
     if "versions" in call.query:
         return "s3:ListBucketVersions"
+    if "uploadId" in call.query and call.method == "DELETE":
+        return "s3:AbortMultipartUpload"
     if "versionId" in call.query and call.key:
         return _S3_OBJECT_ACTIONS[call.method] + "Version"
     if "delete" in call.query:
@@ -187,7 +234,7 @@ def _policies(role_arn: str) -> Iterator[Any]:
 def _questions(call: Call, context: Mapping[str, str]) -> list[Question]:
     """One for each resource that the call touches: all must be allowed."""
     if call.service == "s3":
-        return [_s3_question(call, context)]
+        return list(_s3_questions(call, context))
     if call.action == "GetCallerIdentity":
         return []
     action = f"{'elasticloadbalancing' if call.service == 'elbv2' else call.service}:{call.action or call.method}"

@@ -27,7 +27,16 @@ from rehearsal.load_balancers.balancers import Balancers  # noqa: E402
 from rehearsal.metadata_service.service import MetadataService  # noqa: E402
 from rehearsal.network.routers import Network  # noqa: E402
 from rehearsal.region import api, cloud, control, images  # noqa: E402
-from rehearsal.region.behaviour import addresses, contests, instances, keys, load_balancers, names, volumes  # noqa: E402
+from rehearsal.region.behaviour import (  # noqa: E402
+    addresses,
+    contests,
+    instances,
+    keys,
+    load_balancers,
+    names,
+    objects,
+    volumes,
+)
 from rehearsal.region.outages import Outages  # noqa: E402
 from rehearsal.region.realiser import Realiser  # noqa: E402
 from rehearsal.region.rules import rules  # noqa: E402
@@ -55,6 +64,7 @@ class Daemon:
         addresses.install()
         keys.install()
         contests.install(conflicts)
+        objects.install()
         volumes.install(store, self.fleet, snapshots, self.outages.is_down)
         load_balancers.install(self.balancers.health)
         names.install(self.checks)

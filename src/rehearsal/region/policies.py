@@ -34,9 +34,16 @@ class Question:
 
 def decide(documents: Iterable[str | Mapping[str, Any]], question: Question) -> bool:
     """True if a statement allows it and none denies it."""
-    matching = [s for document in documents for s in _statements(document) if _matches(s, question)]
-    effects = {s["Effect"] for s in matching}
-    return "Allow" in effects and "Deny" not in effects
+    return _effects(documents, question) == {"Allow"}
+
+
+def is_denied(document: str | Mapping[str, Any], question: Question) -> bool:
+    """True if a statement denies it: what a bucket's policy denies nobody may do, whoever allows it."""
+    return "Deny" in _effects([document], question)
+
+
+def _effects(documents: Iterable[str | Mapping[str, Any]], question: Question) -> set[str]:
+    return {s["Effect"] for document in documents for s in _statements(document) if _matches(s, question)}
 
 
 def own_statements(key_policy: str) -> dict[str, Any]:

@@ -41,6 +41,8 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     bucket: str | None = None
     key: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """By name, lower case."""
 
     @property
     def is_write(self) -> bool:
@@ -80,6 +82,7 @@ def read(environ: dict[str, Any]) -> Call:
         query=query,
         bucket=bucket,
         key=key,
+        headers={name[5:].replace("_", "-").lower(): str(v) for name, v in environ.items() if name.startswith("HTTP_")},
     )
 
 

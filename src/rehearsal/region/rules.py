@@ -16,7 +16,13 @@ VpcOfLink = Callable[[str], str | None]
 
 def rules(vpc_of_link: VpcOfLink) -> list[Rule]:
     """In the order in which they are asked."""
-    return [unknown_region, s3_endpoint_only(vpc_of_link), authorization(vpc_of_link), region_mismatch]
+    return [
+        unknown_region,
+        s3_endpoint_only(vpc_of_link),
+        authorization(vpc_of_link),
+        region_mismatch,
+        conditional_copy,
+    ]
 
 
 def unknown_region(call: Call) -> Refusal | None:
@@ -38,3 +44,12 @@ def s3_endpoint_only(vpc_of_link: VpcOfLink) -> Rule:
         return Refusal(code="EndpointUnreachable", message=message, status=403)
 
     return rule
+
+
+def conditional_copy(call: Call) -> Refusal | None:
+    """S3 copies without a condition on the target only (user guide, "Enforce conditional writes")."""
+    is_conditional = "if-none-match" in call.headers or "if-match" in call.headers
+    if call.service != "s3" or call.method != "PUT" or "x-amz-copy-source" not in call.headers or not is_conditional:
+        return None
+    message = "A header you provided implies functionality that is not implemented"
+    return Refusal(code="NotImplemented", message=message, status=501)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.region.policies import Question, UnknownCondition, decide, own_statements
+from rehearsal.region.policies import Question, UnknownCondition, decide, is_denied, own_statements
 
 VOLUME = "arn:aws:ec2:us-east-1:123456789012:volume/vol-1"
 DEV = {"aws:resourcetag/cluster": "dev"}
@@ -46,6 +46,21 @@ def test_a_statement(policy: dict[str, Any], context: dict[str, str], allowed: b
 def test_a_denial_wins() -> None:
     question = Question(action="ec2:AttachVolume", resource=VOLUME)
     assert not decide([statement(), statement(Effect="Deny")], question)
+
+
+@pytest.mark.parametrize(
+    ("elements", "denied"),
+    [
+        ({}, False),
+        ({"Effect": "Deny"}, True),
+        ({"Effect": "Deny", "Action": "s3:*"}, False),
+        ({"Effect": "Deny", "Condition": {"Null": {"aws:ResourceTag/cluster": "true"}}}, False),
+        ({"Effect": "Deny", "Condition": {"Null": {"aws:ResourceTag/other": "true"}}}, True),
+    ],
+)
+def test_what_is_denied_is_so_for_whoever_is_allowed(elements: dict[str, Any], denied: bool) -> None:
+    question = Question(action="ec2:AttachVolume", resource=VOLUME, context=DEV)
+    assert is_denied(statement(**elements), question) is denied
 
 
 def test_a_condition_that_is_not_understood_is_not_passed() -> None:

@@ -60,3 +60,8 @@ def test_virtual_hosts_become_paths() -> None:
     asked = environ(HTTP_HOST="b.s3.us-west-2.amazonaws.com", PATH_INFO="/k")
     read(asked)
     assert (asked["HTTP_HOST"], asked["PATH_INFO"]) == ("s3.amazonaws.com", "/b/k")
+
+
+def test_headers_are_known_by_their_names() -> None:
+    call = read(environ("s3", PATH_INFO="/b/k", HTTP_IF_NONE_MATCH="*", HTTP_X_AMZ_COPY_SOURCE="/b/other"))
+    assert (call.headers["if-none-match"], call.headers["x-amz-copy-source"]) == ("*", "/b/other")

@@ -1,4 +1,4 @@
-"""KMS: ciphertexts of multi-Region keys can be decrypted, in each region that has a replica."""
+"""KMS: ciphertexts of multi-Region keys can be decrypted in each region that has a replica, none by another key."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import moto.kms.utils as kms_utils
+from moto.core.exceptions import JsonRESTError
+from moto.kms.models import KmsBackend
 
 from rehearsal.region.behaviour.replacing import replaces
 
@@ -32,3 +34,13 @@ def install() -> None:
     def read(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         blob = original(*args, **kwargs)
         return blob._replace(key_id=blob.key_id.rstrip("\0"))
+
+    @replaces(KmsBackend, "decrypt")
+    def decrypt(original: Callable[..., Any], self: Any, *args: Any, key_id: str | None = None, **kwargs: Any) -> Any:
+        clear, arn = original(self, *args, **kwargs)
+        if key_id is not None and self.keys[self.any_id_to_key_id(key_id)].arn != arn:
+            raise JsonRESTError(
+                "IncorrectKeyException",
+                "The key ID in the request does not identify a CMK that can perform this operation.",
+            )
+        return clear, arn
