@@ -13,7 +13,7 @@ from rekindle.inventory import load as load_inventory
 from rekindle.journal.journal import Journal
 from rekindle.journal.keys import open_keyring, with_newer
 from rekindle.journal.lock import Held, Holder, Lock, LockId
-from rekindle.journal.mirror import Mirror
+from rekindle.journal.mirror import Memory, Mirror
 from rekindle.journal.release import Releases
 from rekindle.journal.secret_store import SecretStore
 from rekindle.journal.store import S3Store, Store
@@ -99,7 +99,12 @@ def opened_on(
             keyring=keyring,
             journal=journal,
             secrets=SecretStore(store, keyring, journal),
-            mirror=Mirror(clients, stores.mirror_bucket, stores.region),
+            mirror=Mirror(
+                clients,
+                stores.mirror_bucket,
+                stores.region,
+                Memory(environment=inventory.environment, keyring=keyring, may_add=changes),
+            ),
             progress=progress,
             changes=changes,
         )

@@ -6,12 +6,16 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import (
+    ChecksumError,
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
+    FlexibleChecksumError,
     IncompleteReadError,
     NoCredentialsError,
     ParamValidationError,
+    ReadTimeoutError,
+    ResponseStreamingError,
 )
 
 from rekindle.aws import objects
@@ -59,6 +63,14 @@ def answer(code: str, status: int = 400) -> ClientError:
         (EndpointConnectionError(endpoint_url="https://x"), Unreachable),
         (ConnectTimeoutError(endpoint_url="https://x"), Unreachable),
         (IncompleteReadError(actual_bytes=1, expected_bytes=2), Unreachable),
+        (ResponseStreamingError(error="cut"), Unreachable),
+        (ReadTimeoutError(endpoint_url="https://x"), Unreachable),
+        (FlexibleChecksumError(error_msg="another"), Unreachable),
+        (ChecksumError(checksum_type="sha", expected_checksum="a", actual_checksum="b"), Unreachable),
+        (answer("BadDigest"), Unreachable),
+        (answer("RequestTimeout"), Unreachable),
+        (answer("InternalError", 500), Unreachable),
+        (answer("KMSInternalException", 400), Unreachable),
         (NoCredentialsError(), InputError),
         (ParamValidationError(report="wrong"), CommandFailed),
     ],
@@ -122,4 +134,7 @@ def test_clients_are_made_once_for_each_service_and_region() -> None:
     assert len(set(map(id, made))) == 4
     assert clients.s3("us-east-1") is made[0]
     assert made[0].meta.config.connect_timeout == 3
-    assert made[0].meta.config.retries["total_max_attempts"] == 4
+    assert clients.of("s3", "us-east-1") is not made[0]
+    tries = [c.meta.config.retries["total_max_attempts"] for c in (*made, Clients(attempts=1).s3("us-east-1"))]
+    assert tries == [2, 2, 4, 4, 1]
+    assert [c.meta.config.read_timeout for c in made] == [15, 15, 30, 30]

@@ -18,6 +18,7 @@ Client: TypeAlias = Any
 CONNECT_SECONDS = 3
 READ_SECONDS = 30
 ATTEMPTS = 4
+S3_ATTEMPTS, S3_READ_SECONDS = 2, 15  # of one try of `patience`, which goes on trying
 CONNECTIONS = 64  # more than the workers of an apply
 
 
@@ -40,15 +41,22 @@ class Clients:
             retries={"mode": "standard", "total_max_attempts": attempts},
             max_pool_connections=CONNECTIONS,
         )
+        self._s3_config = self._config.merge(
+            Config(
+                read_timeout=min(read_seconds, S3_READ_SECONDS),
+                retries={"mode": "standard", "total_max_attempts": min(attempts, S3_ATTEMPTS)},
+            )
+        )
         self._made: dict[tuple[str, str], Client] = {}
         self._making = threading.Lock()  # sessions are not safe to make clients in threads
 
     def of(self, service: str, region: str) -> Client:
         """The client of a service ("ec2", "s3", "kms", …) in a region."""
-        return self._client(service, region, self._config)
+        return self._client(service, service, region, self._config)
 
     def s3(self, region: str) -> Client:
-        return self.of("s3", region)
+        """The client for what `objects` does, which is patient itself."""
+        return self._client("s3 objects", "s3", region, self._s3_config)
 
     def ec2(self, region: str) -> Client:
         return self.of("ec2", region)
@@ -62,10 +70,9 @@ class Clients:
         By path: for a bucket's host name botocore would put the global endpoint, which needs us-east-1.
         """
         plain = Config(signature_version=UNSIGNED, s3={"addressing_style": "path"})
-        return self._client("s3", region, self._config.merge(plain))
+        return self._client("s3 unsigned", "s3", region, self._config.merge(plain))
 
-    def _client(self, service: str, region: str, config: Config) -> Client:
-        name = f"{service}{'' if config is self._config else ' unsigned'}"
+    def _client(self, name: str, service: str, region: str, config: Config) -> Client:
         with self._making:
             if (name, region) not in self._made:
                 with _configured(f"AWS {service} in {region}"):

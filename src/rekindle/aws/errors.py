@@ -5,7 +5,9 @@ from contextlib import contextmanager
 
 from botocore.exceptions import (
     BotoCoreError,
+    ChecksumError,
     ClientError,
+    FlexibleChecksumError,
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
@@ -20,12 +22,17 @@ from rekindle.errors import CommandFailed, InputError, Refused, RekindleError, U
 
 BUSY = frozenset(
     {
+        "BadDigest",  # what arrived is not what was sent
+        "DependencyTimeoutException",
         "InternalError",
+        "KMSInternalException",
         "RequestLimitExceeded",
+        "RequestTimeout",  # the request did not arrive whole
         "ServiceUnavailable",
         "SlowDown",
         "Throttling",
         "ThrottlingException",
+        "TooManyRequestsException",
     }
 )
 FORBIDDEN = frozenset(
@@ -54,7 +61,7 @@ def translated(client: Client) -> Iterator[None]:
         yield
     except (NoCredentialsError, PartialCredentialsError) as error:
         raise InputError(str(error), where=_where(client), next_step=_CREDENTIALS) from error
-    except (NoConnection, HTTPClientError, IncompleteReadError) as error:
+    except (NoConnection, HTTPClientError, IncompleteReadError, ChecksumError, FlexibleChecksumError) as error:
         raise Unreachable(f"no answer: {error}", where=_where(client), next_step=_NO_ANSWER) from error
     except ClientError as error:
         raise _answered(client, error) from error

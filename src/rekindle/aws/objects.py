@@ -2,8 +2,9 @@
 
 import base64
 import hashlib
+import io
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from heapq import merge
@@ -11,35 +12,30 @@ from itertools import chain, groupby, repeat
 from operator import itemgetter
 from typing import Any, BinaryIO, Literal
 
-from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from rekindle.aws.clients import Client
 from rekindle.aws.errors import is_code, translated
+from rekindle.aws.patience import UNSETTLED, patiently
+from rekindle.errors import InputError, JournalDamaged, RekindleError, Unreachable
 
 RetentionMode = Literal["GOVERNANCE", "COMPLIANCE"]
 
 FIRST_PAGE = 25  # most lists are read for their first keys only
 PAGE = 1000  # the most that a list gives
 ABSENT = ("NoSuchKey", "404", "NotFound")
-CONFLICTS = 5  # tries, while S3 answers that another conditional write is under way
-PART = 256 * 1024**2
-PARTS = TransferConfig(multipart_threshold=PART, multipart_chunksize=PART)
+LARGEST_READ = 64 * 1024**2  # bytes of an object that is read into memory; none of ours has half of it
+LARGEST_PUT = 5 * 1024**3  # of one that is put or copied in one part (S3 user guide, quotas)
 PIECE = 1024**2
 ATTEMPT = "rekindle-attempt"  # metadata that tells our own write, repeated by the client, from another's
 
 
-def list_keys(client: Client, bucket: str, prefix: str, after: str = "") -> Iterator[str]:
-    """Keys that begin with `prefix` and sort after `after`, ascending, a page at a time."""
-    for size in chain([FIRST_PAGE], repeat(PAGE)):
-        with translated(client):
-            page = client.list_objects_v2(Bucket=bucket, Prefix=prefix, StartAfter=after, MaxKeys=size)
-        keys = [item["Key"] for item in page.get("Contents", ())]
-        yield from keys
-        if not page["IsTruncated"]:
-            return
-        after = keys[-1]
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What an object holds, by S3's own checksum of it or by its bytes, never by its name."""
+
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +59,9 @@ def _entries(client: Client, bucket: str, prefix: str, after: str) -> Iterator[t
     """Key of each version, and whether that is a delete marker, in the order of keys."""
     position = {"KeyMarker": after} if after else {}
     for size in chain([FIRST_PAGE], repeat(PAGE)):
-        with translated(client):
-            page = client.list_object_versions(Bucket=bucket, Prefix=prefix, MaxKeys=size, **position)
+        for trial in patiently(client):
+            with trial, translated(client):
+                page = client.list_object_versions(Bucket=bucket, Prefix=prefix, MaxKeys=size, **position)
         versions = ((item["Key"], False) for item in page.get("Versions", ()))
         markers = ((item["Key"], True) for item in page.get("DeleteMarkers", ()))
         yield from merge(versions, markers)
@@ -82,58 +79,58 @@ def put_once(
     retain_until: datetime | None = None,
     retention_mode: RetentionMode = "GOVERNANCE",
 ) -> bool:
-    """Writes a new object, which S3 checks by its SHA-256; False if the key is taken."""
-    attempt = uuid.uuid4().hex
+    """Writes a new object, which S3 checks by its SHA-256; False if the key is another writer's.
+
+    Unreachable if S3 does not say in time whether it was written, nor holds it since.
+    """
     retention: dict[str, Any] = (
         {"ObjectLockMode": retention_mode, "ObjectLockRetainUntilDate": retain_until} if retain_until else {}
     )
-    try:
-        for trial in _while_conflicting():
-            with trial, translated(client):
-                client.put_object(
-                    Bucket=bucket,
-                    Key=key,
-                    Body=body,
-                    IfNoneMatch="*",
-                    ChecksumAlgorithm="SHA256",
-                    ChecksumSHA256=base64.b64encode(hashlib.sha256(body).digest()).decode(),
-                    Metadata={ATTEMPT: attempt},
-                    **retention,
-                )
-    except Exception as error:
-        if not is_code(error, "PreconditionFailed", "ConditionalRequestConflict"):
-            raise
-        return _attempt_of(client, bucket, key) == attempt
-    return True
+    return _put_new(client, bucket, key, io.BytesIO(body), hashlib.sha256(body).hexdigest(), retention)
+
+
+def upload(
+    client: Client, bucket: str, key: str, stream: BinaryIO, *, sha256: str, size: int, content_type: str
+) -> bool:
+    """Writes a new object of any size up to 5 GiB, in one part, so that S3 keeps the SHA-256 of all of it."""
+    if size > LARGEST_PUT:
+        raise InputError(
+            f"has {size} bytes, and S3 takes {LARGEST_PUT} in one part",
+            where=f"s3://{bucket}/{key}",
+            next_step="Make it smaller: in parts S3 would keep no digest of the whole, and it could not be verified.",
+        )
+    return _put_new(client, bucket, key, stream, sha256, {"ContentType": content_type})
 
 
 def put(client: Client, bucket: str, key: str, body: bytes, content_type: str) -> None:
-    """Writes an object, or writes over it: the switch, an index."""
-    with translated(client):
-        client.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)
+    """Writes an object, or writes over it: the switch."""
+    for trial in patiently(client):
+        with trial, translated(client):
+            client.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)
 
 
 def read(client: Client, bucket: str, key: str) -> bytes | None:
-    """The object's bytes, None if there is none."""
-    with translated(client):
-        try:
-            body: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
-        except ClientError as error:
-            if is_code(error, *ABSENT):
+    """The object's bytes, whole, None if there is none; JournalDamaged if it is larger than any of ours."""
+    for trial in patiently(client):
+        with trial, translated(client):
+            answer = _got(client, bucket, key)
+            if answer is None:
                 return None
-            raise
+            _require_small(answer, f"s3://{bucket}/{key}")
+            body: bytes = answer["Body"].read()
     return body
 
 
 def head(client: Client, bucket: str, key: str) -> dict[str, Any] | None:
-    """What S3 says of the object (ContentLength, ContentType, Metadata, ETag, …), None if there is none."""
-    with translated(client):
-        try:
-            answer: dict[str, Any] = client.head_object(Bucket=bucket, Key=key)
-        except ClientError as error:
-            if is_code(error, *ABSENT):
-                return None
-            raise
+    """What S3 says of the object (ContentLength, Metadata, ETag, ChecksumSHA256, …), None if there is none."""
+    for trial in patiently(client):
+        with trial, translated(client):
+            try:
+                answer: dict[str, Any] = client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+            except ClientError as error:
+                if is_code(error, *ABSENT):
+                    return None
+                raise
     return answer
 
 
@@ -143,35 +140,50 @@ def size(client: Client, bucket: str, key: str) -> int | None:
     return None if found is None else int(found["ContentLength"])
 
 
+def content(client: Client, bucket: str, key: str) -> Content | None:
+    """Size and SHA-256 of what the object holds, None if there is none.
+
+    S3 keeps a checksum of the whole for what was put or copied in one part; what has none, or one of its parts
+    (which ends with their number), is read and digested.
+    """
+    found = head(client, bucket, key)
+    if found is None:
+        return None
+    kept = str(found.get("ChecksumSHA256", ""))
+    if kept and "-" not in kept:
+        return Content(size=int(found["ContentLength"]), sha256=base64.b64decode(kept).hex())
+    digest = hashlib.sha256()
+    for piece in stream(client, bucket, key):
+        digest.update(piece)
+    return Content(size=int(found["ContentLength"]), sha256=digest.hexdigest())
+
+
 def delete(client: Client, bucket: str, key: str) -> None:
     """Removes an object that may be changed: the switch."""
-    with translated(client):
-        client.delete_object(Bucket=bucket, Key=key)
-
-
-def upload(client: Client, bucket: str, key: str, stream: BinaryIO, content_type: str) -> None:
-    """Writes an object of any size, in parts if it is large; it appears whole."""
-    with translated(client):
-        client.upload_fileobj(stream, bucket, key, ExtraArgs={"ContentType": content_type}, Config=PARTS)
+    for trial in patiently(client):
+        with trial, translated(client):
+            client.delete_object(Bucket=bucket, Key=key)
 
 
 def stream(client: Client, bucket: str, key: str) -> Iterator[bytes]:
-    """The object's bytes, piece by piece."""
-    with translated(client):
-        yield from client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(PIECE)
+    """The object's bytes, piece by piece; a connection that breaks is taken up where it broke."""
+    download = _Download(client, bucket, key)
+    while piece := download.read():
+        yield piece
 
 
-def copy(source: Client, bucket: str, key: str, target: Client, to_bucket: str, content_type: str) -> None:
-    """Copies an object of any size, within S3, to the same key of a bucket in the target client's region."""
-    with translated(target):
-        target.copy(
-            {"Bucket": bucket, "Key": key},
-            to_bucket,
-            key,
-            SourceClient=source,
-            ExtraArgs={"ContentType": content_type},  # which a copy in parts would not take along
-            Config=PARTS,
-        )
+def copy(source: str, key: str, target: Client, bucket: str, to_key: str, *, content_type: str) -> None:
+    """Copies an object of a bucket, within S3, into one of the target client's region, which digests it anew."""
+    for trial in patiently(target):
+        with trial, translated(target):
+            target.copy_object(
+                Bucket=bucket,
+                Key=to_key,
+                CopySource={"Bucket": source, "Key": key},
+                ContentType=content_type,
+                MetadataDirective="REPLACE",
+                ChecksumAlgorithm="SHA256",
+            )
 
 
 def url(unsigned: Client, bucket: str, key: str) -> str:
@@ -179,15 +191,91 @@ def url(unsigned: Client, bucket: str, key: str) -> str:
     return str(unsigned.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key}))
 
 
-def _while_conflicting() -> Retrying:
-    return Retrying(
-        retry=retry_if_exception(lambda error: is_code(error, "ConditionalRequestConflict")),
-        stop=stop_after_attempt(CONFLICTS),
-        wait=wait_random_exponential(multiplier=0.1, max=2),
-        reraise=True,
-    )
+class _Download:
+    """An object that is read from where the last piece ended, over as many connections as that takes."""
+
+    def __init__(self, client: Client, bucket: str, key: str) -> None:
+        self._client = client
+        self._place = {"Bucket": bucket, "Key": key}
+        self._body: Any = None
+        self._version: Mapping[str, str] = {}
+        self._at = 0
+
+    def read(self) -> bytes:
+        """The next piece; nothing at the end."""
+        for trial in patiently(self._client):
+            with trial, translated(self._client):
+                piece = self._piece()
+        self._at += len(piece)
+        return piece
+
+    def _piece(self) -> bytes:
+        body, self._body = self._body or self._opened(), None  # one that breaks is not read from again
+        piece: bytes = body.read(PIECE)
+        self._body = body
+        return piece
+
+    def _opened(self) -> Any:
+        rest = {"Range": f"bytes={self._at}-"} if self._at else {}
+        answer = self._client.get_object(**self._place, **self._version, **rest)
+        self._version = {"IfMatch": answer["ETag"]}  # the same bytes, or an error
+        return answer["Body"]
 
 
-def _attempt_of(client: Client, bucket: str, key: str) -> str | None:
+def _put_new(client: Client, bucket: str, key: str, body: BinaryIO, sha256: str, more: Mapping[str, Any]) -> bool:
+    """Whether the new object is ours; another's is left as it is."""
+    attempt = uuid.uuid4().hex
+    try:
+        for trial in patiently(client):
+            with trial, translated(client):
+                body.seek(0)
+                client.put_object(
+                    Bucket=bucket,
+                    Key=key,
+                    Body=body,
+                    IfNoneMatch="*",
+                    ChecksumAlgorithm="SHA256",
+                    ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256)).decode(),
+                    Metadata={ATTEMPT: attempt},
+                    **more,
+                )
+    except RekindleError as error:
+        return _is_ours(client, bucket, key, attempt, error)
+    return True
+
+
+def _is_ours(client: Client, bucket: str, key: str, attempt: str, error: RekindleError) -> bool:
+    """Whose write stands after an answer that does not say so; the error itself if none does."""
+    is_conflict = is_code(error, *UNSETTLED)
+    if not (is_conflict or isinstance(error, Unreachable) or is_code(error, "PreconditionFailed")):
+        raise error
     found = head(client, bucket, key)
-    return None if found is None else found["Metadata"].get(ATTEMPT)
+    if found is not None:
+        return bool(found["Metadata"].get(ATTEMPT) == attempt)
+    if is_conflict:
+        raise Unreachable(
+            "another conditional write of this key is under way, and does not end",
+            where=f"s3://{bucket}/{key}",
+            next_step="Run the same command again: it goes on from here.",
+        ) from error
+    raise error
+
+
+def _got(client: Client, bucket: str, key: str) -> dict[str, Any] | None:
+    try:
+        answer: dict[str, Any] = client.get_object(Bucket=bucket, Key=key)
+        return answer
+    except ClientError as error:
+        if is_code(error, *ABSENT):
+            return None
+        raise
+
+
+def _require_small(answer: Mapping[str, Any], where: str) -> None:
+    if answer["ContentLength"] > LARGEST_READ:
+        answer["Body"].close()
+        raise JournalDamaged(
+            f"has {answer['ContentLength']} bytes, and nothing that Rekindle keeps there has more than {LARGEST_READ}",
+            where=where,
+            next_step="Find out who put it there, and bring the object's earlier version back.",
+        )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mimetypes import guess_type
 from pathlib import Path, PurePosixPath
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import httpx
 
@@ -60,7 +60,11 @@ class Bucket:
     def tag(self) -> str | None:
         found = objects.head(self.client, self.bucket, self.key)
         if found is None:
-            raise InputError("there is no such object", where=f"s3://{self.bucket}/{self.key}")
+            raise InputError(
+                "there is no such object",
+                where=f"s3://{self.bucket}/{self.key}",
+                next_step="Put it there, or give the artifact another URL.",
+            )
         return str(found["ETag"])
 
     def pieces(self) -> Iterator[bytes]:
@@ -81,13 +85,17 @@ class File:
             with self.path.open("rb") as stream:
                 while piece := stream.read(PIECE):
                     yield piece
-        except OSError as error:
-            raise InputError(f"cannot be read: {error.strerror}", where=str(self.path)) from error
+        except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError
+            raise InputError(
+                f"cannot be read: {getattr(error, 'strerror', error)}",
+                where=str(self.path),
+                next_step="Correct the path, or make the file readable, and run the same command again.",
+            ) from error
 
 
 def source_of(url: str, s3: Client) -> Source:
     """By the URL's scheme; InputError for another one than http, https, s3, file or a path."""
-    parts = urlsplit(url)
+    parts = _parts(url)
     match parts.scheme:
         case "http" | "https":
             return Web(url)
@@ -101,8 +109,18 @@ def source_of(url: str, s3: Client) -> Source:
 
 
 def name_of(url: str) -> str:
-    """The file name that a URL ends with."""
-    return PurePosixPath(unquote(urlsplit(url).path)).name or "artifact"
+    """The file name that a URL ends with; InputError if it cannot be one."""
+    name = PurePosixPath(unquote(_parts(url).path)).name or "artifact"
+    if name == ".." or not name.isprintable():
+        raise InputError(f"ends with no file name: {name!r}", where=url, next_step="Give the artifact another URL.")
+    return name
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"is no URL: {error}", where=url, next_step="Give the artifact another URL.") from error
 
 
 def content_type_of(name: str) -> str:
@@ -121,6 +139,13 @@ def _answering(url: str) -> Iterator[None]:
         yield
     except httpx.HTTPStatusError as error:
         raise CommandFailed(f"answered {error.response.status_code}", where=url) from error
+    except (ImportError, ValueError) as error:  # httpx makes a proxy's transport before it asks anything
+        raise InputError(
+            f"cannot be fetched: {error}",
+            where=url,
+            next_step="Unset ALL_PROXY, or name a proxy of http:// in HTTPS_PROXY and HTTP_PROXY: a SOCKS proxy is not "
+            "spoken to. Then run the same command again.",
+        ) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Unreachable(
             f"cannot be fetched: {str(error) or type(error).__name__}",
