@@ -27,7 +27,10 @@ GOOD = {
         "public-agent": {"role": "public_agent", "count": 1, "instance_type": "m5.large"},
     },
     "volumes": {"kafka-1": {"size_gib": 4, "az": "us-east-1a", "service": "kafka-1"}},
-    "dcos": {"version": "2.1", "installer": {"url": "https://example.test/dcos_generate_config.sh"}},
+    "dcos": {
+        "version": "2.1",
+        "installer": {"url": "https://example.test/dcos_generate_config.sh", "sha256": "a" * 64},
+    },
     "public_name": "orders.example.test",
 }
 

@@ -1,6 +1,6 @@
 """Who may write to the journal's bucket, but not use the environment's key, cannot make a replay run a program."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from rekindle.replay.opening import Request, lost
 from rekindle.secrets import KmsEnvelope, PassphraseEnvelope
 
 REGION, BUCKET = "us-west-2", "journal"
+GENUINE, FORGED = "genuine", "forged"
 ARN = "arn:aws:kms:us-west-2:123456789012:key/12345678-1234-1234-1234-123456789012"
 
 
@@ -38,11 +39,12 @@ def clients() -> Iterator[Clients]:
 def s3(clients: Clients) -> Iterator[Any]:
     with mock_aws():
         client = clients.s3(REGION)
-        client.create_bucket(
-            Bucket=BUCKET,
-            CreateBucketConfiguration={"LocationConstraint": REGION},
-            ObjectLockEnabledForBucket=True,
-        )
+        for bucket in (GENUINE, FORGED, BUCKET):
+            client.create_bucket(
+                Bucket=bucket,
+                CreateBucketConfiguration={"LocationConstraint": REGION},
+                ObjectLockEnabledForBucket=True,
+            )
         yield client
 
 
@@ -50,23 +52,26 @@ def key(clients: Clients) -> str:
     return str(clients.kms(REGION).create_key()["KeyMetadata"]["Arn"])
 
 
-def applied(clients: Clients, key_arn: str, project: Path, words: str) -> None:
+def applied(clients: Clients, key_arn: str, project: Path, words: str, bucket: str) -> dict[str, bytes]:
     """dev's whole journal, with a release, under this key: what Rekindle writes, and all that a forger can."""
     (project / "stacks").mkdir(parents=True)
     (project / "stacks" / "__main__.py").write_text(f"print({words!r})\n")
-    store = S3Store(clients.s3(REGION), BUCKET)
+    s3 = clients.s3(REGION)
+    store = S3Store(s3, bucket)
     keyring = open_keyring(store, "dev", KmsEnvelope(clients.kms(REGION), key_arn), keep=True)
-    with Lock.acquire(store, "dev", keyring, Holder.of_this_process("apply"), take=True) as lock:
+    with Lock.acquire(store, "dev", keyring, Holder.of_this_process("apply")) as lock:
         journal = Journal.open(store, "dev", keyring, lock=lock)
         release = Release.of(project)
         Releases(store=store, environment="dev", keyring=keyring).save(release)
         journal.append(release.entry("apply"))
         journal.checkpoint()
+    found = [item["Key"] for item in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    return {name: s3.get_object(Bucket=bucket, Key=name)["Body"].read() for name in found}
 
 
-def kept(s3: Any) -> dict[str, bytes]:
-    found = s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
-    return {item["Key"]: s3.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read() for item in found}
+def put(s3: Any, found: Mapping[str, bytes]) -> None:
+    for name, body in found.items():
+        s3.put_object(Bucket=BUCKET, Key=name, Body=body)
 
 
 def request(clients: Clients, key_arn: str, folder: Path) -> Request:
@@ -84,15 +89,9 @@ def test_a_whole_journal_forged_under_another_key_is_refused_and_nothing_is_unpa
     s3: Any, clients: Clients, tmp_path: Path
 ) -> None:
     mine, others = key(clients), key(clients)
-    applied(clients, mine, tmp_path / "project", "hello")
-    genuine = kept(s3)
-    for name in genuine:
-        s3.delete_object(Bucket=BUCKET, Key=name)
-    applied(clients, others, tmp_path / "forged", "evil")
-    forged = kept(s3)
-    for name, body in {**genuine, **forged}.items():  # overwritten, and added to, as a forger would
-        s3.put_object(Bucket=BUCKET, Key=name, Body=body)
-
+    genuine = applied(clients, mine, tmp_path / "project", "hello", GENUINE)
+    forged = applied(clients, others, tmp_path / "forged", "evil", FORGED)
+    put(s3, {**genuine, **forged})  # overwritten, and added to
     for changes in (False, True):
         with (
             pytest.raises(InputError, match=f"wrapped under {others}, not under {mine}"),
@@ -109,25 +108,30 @@ def test_each_kind_of_object_of_a_forged_journal_is_refused(
     s3: Any, clients: Clients, tmp_path: Path, top: str
 ) -> None:
     mine = key(clients)
-    applied(clients, mine, tmp_path / "project", "hello")
-    genuine = kept(s3)
-    for name in genuine:
-        s3.delete_object(Bucket=BUCKET, Key=name)
-    applied(clients, key(clients), tmp_path / "forged", "evil")
-    forged = kept(s3)
-    for name, body in {**forged, **genuine}.items():
-        mixed = forged.get(name, body) if name.startswith(f"{top}/") else body
-        s3.put_object(Bucket=BUCKET, Key=name, Body=mixed)
-    if top in ("releases", "bundles"):  # named by digest: what is forged is the content
-        for name in genuine:
-            if name.startswith(f"{top}/"):
-                s3.put_object(Bucket=BUCKET, Key=name, Body=next(forged[n] for n in forged if n.startswith(f"{top}/")))
+    genuine = applied(clients, mine, tmp_path / "project", "hello", GENUINE)
+    forged = applied(clients, key(clients), tmp_path / "forged", "evil", FORGED)
+    is_by_digest = top in ("releases", "bundles")  # there the forger's own has another name
+    another = next(body for name, body in forged.items() if name.startswith(f"{top}/"))
+    put(
+        s3,
+        {
+            name: body if not name.startswith(f"{top}/") else another if is_by_digest else forged[name]
+            for name, body in genuine.items()
+        },
+    )
     with (
         pytest.raises(RekindleError),
         lost(request(clients, mine, tmp_path / "replay"), changes=False),
     ):
         pass
     assert not (tmp_path / "replay").exists()
+
+
+def test_the_genuine_one_is_unpacked(s3: Any, clients: Clients, tmp_path: Path) -> None:
+    mine = key(clients)
+    put(s3, applied(clients, mine, tmp_path / "project", "hello", GENUINE))
+    with lost(request(clients, mine, tmp_path / "replay"), changes=False):
+        assert "hello" in (tmp_path / "replay" / "stacks" / "__main__.py").read_text()
 
 
 @pytest.mark.parametrize(

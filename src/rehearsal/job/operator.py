@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ RECOVERY_REGION = "us-west-2"
 REGION_OF = {"dev": "us-east-1", "dev-dr": RECOVERY_REGION}
 STATE_BUCKET = "rekindle-state"
 UPSTREAM_BUCKET = "rehearsal-upstream"  # the Internet that installers and artifacts come from
+INSTALLER = "dcos_generate_config.sh"
 AMI_NAME = "rekindle-debian-12"
 OPERATORS = "198.18.1.2/32"
 DECLARED = ("Pulumi.yaml", "stacks", "roles", "packages")
@@ -135,7 +137,10 @@ class Operator:
             "user": "admin",
             "public_key": (self.home / ".ssh" / "id_ed25519.pub").read_text().strip(),
         }
-        settings["dcos"]["installer"] = {"url": f"s3://{UPSTREAM_BUCKET}/dcos_generate_config.sh"}
+        settings["dcos"]["installer"] = {
+            "url": f"s3://{UPSTREAM_BUCKET}/{INSTALLER}",
+            "sha256": sha256((self.downloads / INSTALLER).read_bytes()).hexdigest(),
+        }
         settings["dcos"]["container_runtime"] = "none"  # machines inside one machine have no Docker
         settings.setdefault("values", {}).update(artifacts=f"s3://{UPSTREAM_BUCKET}", hosts={"kernel": "shared"})
         path.write_text(yaml.safe_dump(document, sort_keys=False))

@@ -98,10 +98,10 @@ class VolumeSettings(Frozen):
 
 
 class Installer(Frozen):
-    """Where dcos_generate_config.sh comes from."""
+    """Where dcos_generate_config.sh comes from, and what it must be: root runs it on the bootstrap host."""
 
     url: str
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Dcos(Frozen):

@@ -3,17 +3,18 @@
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from urllib.parse import urlsplit
 
 from rekindle import environment, packages, services
 from rekindle.environment import Environment
+from rekindle.environment.settings import Installer
 from rekindle.errors import InputError
 from rekindle.journal.release import Artifact, Release
+from rekindle.journal.sources import name_of
 from rekindle.operation import Operation
 from rekindle.packages import Package
 
 PARALLEL = 8
+SAMPLE_DIGEST = "0" * 64  # in the stacks' values as they are shipped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ class Supplies:
 def declared(operation: Operation) -> Supplies:
     """What the project's folder declares now; everything it fetches is mirrored by digest."""
     settings = environment.load(operation.project, operation.environment)
+    _require_pinned(settings.dcos.installer, operation.environment)
     found = packages.load(operation.project / "packages", operation.environment, settings.values)
     artifacts = _mirrored(operation, settings, found)
     release = Release.of(operation.project, artifacts=artifacts)
@@ -73,7 +75,7 @@ def _supplies(operation: Operation, release: Release, settings: Environment, fou
         settings=settings,
         packages=found,
         links=_within_reach(operation, release.artifacts),
-        installer=_named(release.artifacts, _file_name(settings.dcos.installer.url)),
+        installer=_named(release.artifacts, name_of(settings.dcos.installer.url)),
     )
 
 
@@ -105,5 +107,12 @@ def _named(artifacts: Iterable[Artifact], name: str) -> Artifact:
     raise InputError(f"the release has no artifact {name}", where="dcos.installer.url")
 
 
-def _file_name(url: str) -> str:
-    return PurePosixPath(urlsplit(url).path).name
+def _require_pinned(installer: Installer, environment: str) -> None:
+    """InputError for the sample's digest: root runs the installer, so somebody must vouch for it."""
+    if installer.sha256 == SAMPLE_DIGEST:
+        raise InputError(
+            "is still the sample's: nobody has said which installer is the right one",
+            where=f"stacks/Pulumi.{environment}.yaml: dcos.installer.sha256",
+            next_step=f"Fetch {installer.url}, see that it is what its maker published, and put there what "
+            "`sha256sum` says of it.",
+        )
