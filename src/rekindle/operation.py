@@ -18,7 +18,7 @@ from rekindle.journal.release import Releases
 from rekindle.journal.secret_store import SecretStore
 from rekindle.journal.store import S3Store, Store
 from rekindle.progress import Progress
-from rekindle.secrets import Keyring, KmsEnvelope
+from rekindle.secrets import Envelope, Keyring, KmsEnvelope
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,11 @@ class Operation:
     mirror: Mirror
     progress: Progress
     changes: bool  # False: only looks, without the lock
+
+    @property
+    def envelope(self) -> Envelope:
+        """What opens the environment's keys: the foundation's KMS key and no other."""
+        return envelope_of(self.stores, self.clients)
 
     @property
     def releases(self) -> Releases:
@@ -85,7 +90,7 @@ def opened_on(
     """An operation on an inventory that was read already, superseded or not."""
     stores = stores_of(inventory)
     store = S3Store(clients.s3(stores.region), stores.journal_bucket)
-    envelope = KmsEnvelope(clients.kms(stores.region), stores.kms_key_arn)
+    envelope = envelope_of(stores, clients)
     keyring = open_keyring(store, inventory.environment, envelope, keep=changes)
     with locked(store, inventory.environment, keyring, reason, progress, changes=changes, take=take_lock) as lock:
         keyring = with_newer(store, inventory.environment, envelope, keyring) if lock else keyring
@@ -129,6 +134,10 @@ def stores_of(inventory: Inventory) -> Stores:
             next_step="Name the foundation's buckets and key under `stores:`.",
         )
     return inventory.stores
+
+
+def envelope_of(stores: Stores, clients: Clients) -> Envelope:
+    return KmsEnvelope(clients.kms(stores.region), stores.kms_key_arn)
 
 
 @contextmanager

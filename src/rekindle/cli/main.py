@@ -27,7 +27,7 @@ from rekindle.operation import Operation, opened
 from rekindle.plan import Plan
 from rekindle.progress import Progress
 from rekindle.secrets import Secret
-from rekindle.verbs import reach, status, supplies, work
+from rekindle.verbs import reach, rotation, status, supplies, work
 from rekindle.verbs.replaying import ReplayVerbs
 from rekindle.verbs.work import Work
 
@@ -246,6 +246,21 @@ def secret_set(
     with operation(environment, "secret set", changes=True, take_lock=take_lock) as op:
         version = op.secrets.set(name, Secret(value))
     out.print(f"{name} is kept, version {version}.")
+
+
+@secret_app.command("rotate-key")
+def secret_rotate_key(environment: Environment) -> None:
+    """Make a new data key and encrypt every secret under it; killed, run it again: it goes on."""
+    with operation(environment, rotation.COMMAND, changes=True) as op:
+        rotation.make_key(op)
+    with operation(environment, rotation.COMMAND, changes=True) as op:
+        done = rotation.move_under_it(op)
+    out.print(
+        f"{environment} is under version {done.version} of its key: {done.secrets} secrets encrypted anew, "
+        f"{done.files} secret files on hosts named anew in the journal.\n"
+        "Plans made before are stale. The old key still opens what was kept under it: if it leaked, set new values.",
+        soft_wrap=True,
+    )
 
 
 @contextmanager
