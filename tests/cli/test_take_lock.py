@@ -11,7 +11,13 @@ from rekindle.cli import app
 from rekindle.errors import InputError, Refused
 from rekindle.journal.lock import LockId
 
-VERBS = [["bootstrap", "dev"], ["apply", "dev"], ["backup", "dev"], ["secret", "set", "dev", "orders/token"]]
+VERBS = [
+    ["bootstrap", "dev"],
+    ["apply", "dev"],
+    ["backup", "dev"],
+    ["secret", "set", "dev", "orders/token"],
+    ["secret", "rotate-key", "dev"],
+]
 
 
 def asked(monkeypatch: pytest.MonkeyPatch, words: Sequence[str]) -> Any:

@@ -322,6 +322,33 @@ def test_damage_before_a_checkpoint_is_found_when_history_is_read(folder: World)
         list(after.entries())
 
 
+def test_history_runs_through_the_checkpoint_and_to_the_head_that_is_known(folder: World) -> None:
+    """Though whoever replaced what is older than the checkpoint has the key, and all is chained."""
+    with unsteady(folder) as (journal, _, _, store):
+        journal.append(pin("a"))
+        store.orders = ["", "refused"]
+        with pytest.raises(CommandFailed):
+            journal.checkpoint()
+        known = reading(folder.store)
+        world = of_directory_with(folder, {journal_key("dev", 1): OBJECT})
+        with pytest.raises(JournalDamaged, match="is not the object that was read before") as caught:
+            list(reading(world.store).entries())
+        assert caught.value.where == journal_key("dev", 1)
+        journal.append(pin("b"))
+        assert hosts(known) == ["a"]  # what came later is not of the journal that was opened
+        folder.remove(journal_key("dev", 1))
+        with pytest.raises(JournalDamaged, match="is missing") as caught:
+            list(known.entries())
+        assert caught.value.where == journal_key("dev", 1)
+
+
+def of_directory_with(world: World, contents: dict[str, Any]) -> World:
+    """The same with these objects instead."""
+    held = Holding({key: world.store.get(key) for key in world.store.list("")})
+    held.objects |= {key: seal(KEYRING, key, content) for key, content in contents.items()}
+    return replace(world, store=held)
+
+
 # Cost
 
 

@@ -249,9 +249,9 @@ def secret_set(
 
 
 @secret_app.command("rotate-key")
-def secret_rotate_key(environment: Environment) -> None:
+def secret_rotate_key(environment: Environment, take_lock: TakeLock = None) -> None:
     """Make a new data key and encrypt every secret under it; killed, run it again: it goes on."""
-    with operation(environment, rotation.COMMAND, changes=True) as op:
+    with operation(environment, rotation.COMMAND, changes=True, take_lock=take_lock) as op:
         rotation.make_key(op)
     with operation(environment, rotation.COMMAND, changes=True) as op:
         done = rotation.move_under_it(op)
