@@ -72,7 +72,9 @@ def project(tmp_path: Path) -> Path:
 
 
 def operation(project: Path, *, changes: bool = True, region: str | None = REGION) -> Operation:
-    store = DirectoryStore(project.parent / "store")
+    folder = project.parent / "store"
+    folder.mkdir(exist_ok=True)
+    store = DirectoryStore(folder)
     lock = Lock.acquire(store, "dev", KEYRING, Holder.of_this_process("apply")) if changes else None
     journal = Journal.open(store, "dev", KEYRING, lock=lock)
     buckets = {f"{name}_bucket": name for name in ("journal", "mirror", "artifacts", "switch")}
