@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -203,15 +204,14 @@ def a_missing_artifact(world: World, name: str) -> Iterator[None]:
     bucket = world.dev["stores"]["mirror_bucket"]
     with world.operator.handle.inside_internet():
         s3 = world.operator.client("s3")
-        key = next(o["Key"] for o in s3.list_objects_v2(Bucket=bucket)["Contents"] if o["Key"].endswith(f"/{name}"))
-        whole = s3.get_object(Bucket=bucket, Key=key)
-        body = whole["Body"].read()
+        key = f"sha256/{sha256((world.operator.downloads / name).read_bytes()).hexdigest()}"
+        body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         s3.delete_object(Bucket=bucket, Key=key)
     try:
         yield
     finally:
         with world.operator.handle.inside_internet():
-            s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=whole["ContentType"])
+            s3.put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*")
 
 
 def assert_says(done: Done, *words: str) -> None:

@@ -30,7 +30,7 @@ from rekindle.journal.store import S3Store
 from rekindle.operation import Operation
 from rekindle.progress import Progress
 from rekindle.replay import Apply, Choices, Request
-from rekindle.secrets import KmsEnvelope, Secret
+from rekindle.secrets import Keyring, KmsEnvelope, Secret
 
 ROOT = Path(__file__).parents[2]
 HOME, AWAY = "us-east-1", "us-west-2"
@@ -124,9 +124,15 @@ class LostRegion:
     def run(self, cluster: Cluster, directory: str = "empty", **choices: Any) -> replay.ReplayReport:
         return replay.run(self.request(directory, **choices), cluster)
 
+    def keyring(self, environment: str) -> Keyring:
+        return open_keyring(self.store, environment, KmsEnvelope(self.clients.kms(AWAY), self.key_arn), keep=True)
+
+    def releases(self, environment: str) -> Releases:
+        return Releases(store=self.store, environment=environment, keyring=self.keyring(environment))
+
     @contextmanager
     def writing(self, environment: str) -> Iterator[tuple[Journal, SecretStore]]:
-        keyring = open_keyring(self.store, environment, KmsEnvelope(self.clients.kms(AWAY), self.key_arn), keep=True)
+        keyring = self.keyring(environment)
         with Lock.acquire(self.store, environment, keyring, Holder.of_this_process("test")) as lock:
             journal = Journal.open(self.store, environment, keyring, lock=lock)
             yield journal, SecretStore(self.store, keyring, journal)
@@ -199,8 +205,7 @@ def _copy(clients: Clients, key_arn: str, name: str) -> str:
 def _write_journal(region: LostRegion, project: Path) -> None:
     release = Release.of(project)
     with region.writing("dev") as (journal, secrets):
-        keyring = open_keyring(region.store, "dev", KmsEnvelope(region.clients.kms(AWAY), region.key_arn), keep=False)
-        region.release = Releases(store=region.store, environment="dev", keyring=keyring).save(release)
+        region.release = region.releases("dev").save(release)
         journal.append(release.entry("apply"), _point(region))
         secrets.set("orders/token", Secret("planted"))
         journal.checkpoint()

@@ -102,6 +102,7 @@ def test_an_environment_that_runs_something_is_not_built_onto(region: LostRegion
     other = region.request()
     with region.writing("qa") as (journal, _):
         journal.append(*_history_of(region))
+        region.releases("qa").save(region.releases("dev").load(region.release))
     with pytest.raises(Refused, match="master-1"):
         replay.run(replay.Request(**{**vars(other), "environment": "qa"}), Cluster())
 

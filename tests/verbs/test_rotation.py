@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib import import_module
 from io import StringIO
 from itertools import count
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import cast
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 import rekindle.secrets
 from rekindle.aws.clients import Clients
+from rekindle.cli import app
 from rekindle.errors import JournalDamaged
 from rekindle.inventory import parse
 from rekindle.journal.chain import Chain
@@ -211,3 +214,24 @@ def test_what_the_old_key_seals_afterwards_is_refused(what: str) -> None:
         Checkpoints(store=store, environment="dev", keyring=stolen).keep(Base(head=head, generation=99))
     with pytest.raises(JournalDamaged, match="sealed by version 1 of the environment's key after that was replaced"):
         looking(store)
+
+
+def test_the_command_line_says_what_came_under_the_new_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, asked = Memory(), []
+    applied(store)
+
+    @contextmanager
+    def operation(environment: str, reason: str, *, changes: bool, take_lock: object = None) -> Iterator[Operation]:
+        asked.append((environment, reason, changes, take_lock))
+        with opened(store) as op:
+            yield op
+
+    monkeypatch.setattr(import_module("rekindle.cli.main"), "operation", operation)
+    done = CliRunner().invoke(app, ["secret", "rotate-key", "dev", "--take-lock", "dev/7"])
+    assert done.exit_code == 0, done.output
+    assert "dev is under version 2 of its key: 2 secrets encrypted anew, 1 secret files" in done.output
+    assert [(env, changes, bool(take)) for env, _, changes, take in asked] == [
+        ("dev", True, True),
+        ("dev", True, False),
+    ]
+    assert_rotated(store)
