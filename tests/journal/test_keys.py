@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from journal_world import BUCKET, REGION, World, of_bucket, of_directory
+from journal_world import BUCKET, REGION, Holding, World, odd_documents, of_bucket, of_directory
 
 import rekindle.secrets
 from rekindle.aws.clients import Clients
@@ -147,6 +147,14 @@ def test_whatever_is_there_is_an_error_of_ours(tmp_path_factory: pytest.TempPath
         folder.replace(KEY, content)
         with pytest.raises(RekindleError):
             opened(folder, PassphraseEnvelope(Secret("x")))
+
+
+@given(odd_documents({"first": 0, "envelope": {"envelope": "passphrase", "salt": "AAAA", "wrapped": "AAAA"}}))
+def test_no_odd_document_with_the_right_seal_is_opened(content: dict[str, Any]) -> None:
+    """By one who knows the passphrase, as a defect might write it."""
+    store = Holding({KEY: seal(Keyring(b"k" * 32), KEY, content)})
+    with pytest.raises(RekindleError):
+        open_keyring(store, "dev", PassphraseEnvelope(Secret("x")), keep=False)
 
 
 # Another version

@@ -6,7 +6,7 @@ import io
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,7 +14,8 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from journal_world import KEYRING
+from hypothesis import given
+from journal_world import KEYRING, odd_documents
 
 from rekindle.aws import objects
 from rekindle.aws.clients import Clients
@@ -290,6 +291,16 @@ def test_a_planted_memory_is_refused(mirror: Mirror, aws: Clients, root: str) ->
         plant(aws, MIRROR, key, body)
         with pytest.raises(JournalDamaged):
             mirror.ensure(f"{root}/installer.sh")
+
+
+@given(odd_documents({"url": "https://x/y", "tag": "t", "sha256": "a" * 64}))
+def test_no_odd_memory_with_the_right_seal_fails_otherwise(clients: Clients, given_once: dict[str, Any]) -> None:
+    key = MEMORY.key("https://x/y", "t")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(objects, "read", lambda *place: seal(KEYRING, key, given_once))
+        patched.setattr(objects, "content", lambda *place: None)
+        with suppress(JournalDamaged):
+            assert Mirror(clients, *MIRROR, MEMORY)._kept_as("https://x/y", "t") is None
 
 
 def test_what_only_looks_remembers_nothing(aws: Clients, mirror: Mirror, root: str, site: Site) -> None:

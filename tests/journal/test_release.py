@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import subprocess
 import tarfile
 import tracemalloc
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from journal_world import BUCKET, KEYRING, REGION, World, of_bucket
+from journal_world import BUCKET, KEYRING, REGION, Holding, World, odd_documents, of_bucket
 
 from rekindle.aws.clients import Clients
 from rekindle.errors import InputError, JournalDamaged
@@ -378,6 +379,30 @@ def test_no_altered_archive_makes_verify_fail_otherwise(data: st.DataObject) -> 
         archive[data.draw(st.integers(0, 2047))] = data.draw(st.integers(0, 255))
     with pytest.raises(JournalDamaged):
         Release("0" * 64, gzip.compress(bytes(archive)), MadeBy(rekindle_version="1")).verify()
+
+
+WHOLE = Manifest(
+    files={"stacks/a": FileDigest(sha256=sha256(b"x").hexdigest())},
+    artifacts=(ARTIFACTS[0],),
+    values={"a": [1, {"b": None}]},
+).model_dump(mode="json")
+
+
+@given(odd_documents(WHOLE))
+def test_no_odd_manifest_makes_verify_fail_otherwise(manifest: dict[str, Any]) -> None:
+    made = Release("0" * 64, packed([("manifest.json", json.dumps(manifest).encode())]), MadeBy(rekindle_version="1"))
+    with pytest.raises(JournalDamaged):
+        made.verify()
+
+
+SEALED = {"bundle": "a" * 64, "size": 1, "made_by": {"rekindle_version": "1", "commit": None, "dirty": False}}
+
+
+@given(odd_documents(SEALED))
+def test_no_odd_document_with_the_right_seal_makes_load_fail_otherwise(content: dict[str, Any]) -> None:
+    key = f"releases/dev/{'a' * 64}.json"
+    with pytest.raises(JournalDamaged):
+        Releases(store=Holding({key: seal(KEYRING, key, content)}), environment="dev", keyring=KEYRING).load("a" * 64)
 
 
 def test_a_full_disk_is_told_in_three_sentences(project: Path, tmp_path: Path) -> None:

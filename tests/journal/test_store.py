@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from journal_world import BUCKET, REGION, World, make_bucket
 
+from rekindle.aws import objects
 from rekindle.aws.clients import Clients
 from rekindle.aws.objects import RetentionMode
 from rekindle.errors import CommandFailed, InputError, JournalDamaged, RekindleError
@@ -289,3 +290,12 @@ def test_a_new_object_and_its_name_outlive_a_power_cut(tmp_path: Path, monkeypat
 def test_an_object_cannot_be_changed_by_mistake(tmp_path: Path) -> None:
     DirectoryStore(tmp_path).create("a/1", b"body")
     assert (tmp_path / "a/1").stat().st_mode & 0o777 == 0o400
+
+
+def test_what_is_larger_than_any_of_ours_is_not_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "LARGEST_READ", 4)
+    for key, body in (("a/1", b"1234"), ("a/2", b"12345")):
+        world.store.create(key, body)
+    assert world.store.get("a/1") == b"1234"
+    with pytest.raises(JournalDamaged, match="a/2: has 5 bytes"):
+        world.store.get("a/2")

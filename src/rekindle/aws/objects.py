@@ -102,6 +102,16 @@ def upload(
     return _put_new(client, bucket, key, stream, sha256, {"ContentType": content_type})
 
 
+def require_small(size: int, where: str) -> None:
+    """JournalDamaged for what is larger than anything that is read whole."""
+    if size > LARGEST_READ:
+        raise JournalDamaged(
+            f"has {size} bytes, and nothing that Rekindle keeps there has more than {LARGEST_READ}",
+            where=where,
+            next_step="Find out who put it there, and bring the object's earlier version back.",
+        )
+
+
 def put(client: Client, bucket: str, key: str, body: bytes, content_type: str) -> None:
     """Writes an object, or writes over it: the switch."""
     for trial in patiently(client):
@@ -116,7 +126,7 @@ def read(client: Client, bucket: str, key: str) -> bytes | None:
             answer = _got(client, bucket, key)
             if answer is None:
                 return None
-            _require_small(answer, f"s3://{bucket}/{key}")
+            require_small(int(answer["ContentLength"]), f"s3://{bucket}/{key}")
             body: bytes = answer["Body"].read()
     return body
 
@@ -269,13 +279,3 @@ def _got(client: Client, bucket: str, key: str) -> dict[str, Any] | None:
         if is_code(error, *ABSENT):
             return None
         raise
-
-
-def _require_small(answer: Mapping[str, Any], where: str) -> None:
-    if answer["ContentLength"] > LARGEST_READ:
-        answer["Body"].close()
-        raise JournalDamaged(
-            f"has {answer['ContentLength']} bytes, and nothing that Rekindle keeps there has more than {LARGEST_READ}",
-            where=where,
-            next_step="Find out who put it there, and bring the object's earlier version back.",
-        )

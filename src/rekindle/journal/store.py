@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rekindle.aws.clients import Client
-from rekindle.aws.objects import Listed, RetentionMode, list_versions, put_once, read
+from rekindle.aws.objects import Listed, RetentionMode, list_versions, put_once, read, require_small
 from rekindle.errors import CommandFailed, InputError, JournalDamaged, RekindleError
 from rekindle.journal.clock import utc_now
 from rekindle.journal.retention import retention
@@ -141,6 +141,7 @@ class DirectoryStore:
         file = self._file(key)
         with self._told(file):
             try:
+                require_small(file.stat().st_size, str(file))
                 return file.read_bytes()
             except FileNotFoundError as error:
                 raise Missing("is not there", where=str(file)) from error
