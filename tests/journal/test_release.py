@@ -216,6 +216,7 @@ def linked(body: bytes) -> bytes:
         (lambda body: repacked(body, replace_in_manifest(b'"size":2', b'"size":"x"')), "cannot read"),
         (lambda body: packed([("manifest.json", b"[" * 100_000)]), "cannot read"),
         (lambda body: packed([("manifest.json", b"[]")]), "cannot read"),
+        (lambda body: packed([("manifest.json", b'{"files":{},"values":{"a":"\\ud800"}}')]), "is not text"),
         (lambda body: packed([("manifest.json", b"\xff")]), "cannot read"),
         (lambda body: packed([("a", b"1"), ("a", b"2")]), "holds what no bundle may: 'a'"),
         (linked, "holds what no bundle may: 'stacks/link'"),

@@ -123,7 +123,7 @@ class Release:
 
     def verify(self) -> None:
         """JournalDamaged unless each file has the digest that the manifest says, and the manifest the release's."""
-        if _digest(self._manifest) != self.digest:
+        if self._manifest_digest != self.digest:
             raise self._damaged("its manifest was altered")
         named = {name: file.sha256 for name, file in self._manifest.files.items()}
         found = {name: digest_of(body) for name, body in self._files.items()}
@@ -176,6 +176,13 @@ class Release:
             return Manifest.model_validate(json.loads(self._members[MANIFEST]))
         except (ValueError, RecursionError) as error:
             raise self._damaged("has a manifest that this version of Rekindle cannot read") from error
+
+    @property
+    def _manifest_digest(self) -> str:
+        try:
+            return _digest(self._manifest)
+        except ValueError as error:  # half a character
+            raise self._damaged("has a manifest that is not text") from error
 
     def _damaged(self, what: str) -> JournalDamaged:
         return JournalDamaged(
