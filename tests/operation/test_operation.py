@@ -25,6 +25,7 @@ from rekindle.journal.store import S3Store
 from rekindle.operation import opened, opened_on, read_inventory, stores_of
 from rekindle.progress import Progress
 from rekindle.secrets import KmsEnvelope, Secret
+from rekindle.verbs import rotation
 
 REGION = "us-west-2"
 LOST = SupersededBy(environment="dev-dr", epoch=1)
@@ -271,3 +272,39 @@ def test_what_is_written_is_retained(world: World) -> None:
     for key in world.objects():
         assert world.clients.s3(REGION).head_object(Bucket="journal", Key=key)["ObjectLockMode"] == "GOVERNANCE", key
     assert {key.partition("/")[0] for key in world.objects()} == {"keys", "lock", "journal", "checkpoints"}
+
+
+@pytest.mark.parametrize("changes", [True, False])
+def test_a_key_made_while_the_lock_was_waited_for_is_in_force(
+    world: World, monkeypatch: pytest.MonkeyPatch, changes: bool
+) -> None:
+    with world.open() as found:
+        former = found.keyring
+        rotation.make_key(found)
+    monkeypatch.setattr(operations, "open_keyring", lambda *place, keep: former)
+    with world.open(changes=changes) as found:
+        assert found.keyring.version == (2 if changes else 1)
+        assert found.releases.keyring is found.keyring
+    monkeypatch.undo()
+    with world.open(changes=False) as found:
+        assert found.keyring.version == 2
+
+
+def test_only_the_foundations_key_opens_an_environment(world: World) -> None:
+    with world.open():
+        pass
+    other = replace(world, key_arn=world.clients.kms(REGION).create_key()["KeyMetadata"]["Arn"])
+    with pytest.raises(InputError, match=f"not under {other.key_arn}"), other.open():
+        pass
+
+
+@pytest.mark.parametrize("changes", [True, False])
+def test_what_only_looks_remembers_nothing_of_urls(world: World, changes: bool, tmp_path: Path) -> None:
+    s3 = world.clients.s3(REGION)
+    for bucket in ("mirror", "upstream"):
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_object(Bucket="upstream", Key="a.tgz", Body=b"x")
+    with world.open(changes=changes) as found:
+        found.mirror.ensure("s3://upstream/a.tgz")
+    kept = {item["Key"].split("/")[0] for item in s3.list_objects_v2(Bucket="mirror")["Contents"]}
+    assert kept == ({"sha256", "urls"} if changes else {"sha256"})

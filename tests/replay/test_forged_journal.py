@@ -13,11 +13,12 @@ from rekindle.aws.clients import Clients
 from rekindle.errors import InputError, RekindleError
 from rekindle.journal.holder import Holder
 from rekindle.journal.journal import Journal
-from rekindle.journal.keys import open_keyring
+from rekindle.journal.keys import open_keyring, replaced
 from rekindle.journal.lock import Lock
 from rekindle.journal.release import Release, Releases
 from rekindle.journal.store import S3Store
 from rekindle.progress import Progress
+from rekindle.replay import opening
 from rekindle.replay.location import located
 from rekindle.replay.opening import Request, lost
 from rekindle.secrets import KmsEnvelope, PassphraseEnvelope
@@ -125,6 +126,19 @@ def test_each_kind_of_object_of_a_forged_journal_is_refused(
     ):
         pass
     assert not (tmp_path / "replay").exists()
+
+
+def test_a_key_made_while_the_lock_was_waited_for_is_in_force(
+    s3: Any, clients: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = key(clients)
+    put(s3, applied(clients, mine, tmp_path / "project", "hello", GENUINE))
+    store, envelope = S3Store(s3, BUCKET), KmsEnvelope(clients.kms(REGION), mine)
+    former = open_keyring(store, "dev", envelope, keep=False)
+    replaced(store, "dev", envelope, former, first=Journal.open(store, "dev", former).head.sequence + 1)
+    monkeypatch.setattr(opening, "open_keyring", lambda *place, keep: former)
+    with lost(request(clients, mine, tmp_path / "replay"), changes=True) as gone:
+        assert gone.keyring.version == 2
 
 
 def test_the_genuine_one_is_unpacked(s3: Any, clients: Clients, tmp_path: Path) -> None:
