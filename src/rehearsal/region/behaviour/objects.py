@@ -1,11 +1,13 @@
-"""S3: a checksum is what the bytes have, never what the client says of them."""
+"""S3: a checksum is what the bytes have, and a bucket's policy is judged by the middleware, conditions and all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from moto.iam.access_control import PermissionResult
 from moto.s3.exceptions import S3ClientError
+from moto.s3.models import FakeBucket
 from moto.s3.responses import S3Response
 from moto.s3.utils import compute_checksum
 
@@ -22,7 +24,11 @@ class BadDigest(S3ClientError):
 
 
 def install() -> None:
-    """moto keeps the checksum of an upload as the client sent it."""
+    """moto keeps the checksum of an upload as the client sent it, and denies without looking at conditions."""
+
+    @replaces(FakeBucket, "get_permission")
+    def judged_before(original: Callable[..., Any], self: Any, action: str, resource: str) -> PermissionResult:
+        return PermissionResult.PERMITTED
 
     @replaces(S3Response, "_get_checksum")
     def checked(original: Callable[..., Any], self: Any, headers: dict[str, Any]) -> tuple[str, str | None]:
