@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -82,6 +82,28 @@ def test_the_release_used_last_is_in_force() -> None:
     assert [entry.release for entry in fold(used).releases] == ["b", "a"]
     assert fold(used).release == "a"
     assert fold([]).release is None
+
+
+def replay(phase: Literal["begun", "ended"], name: str = "replay", **details: Any) -> Operation:
+    return Operation(name=name, phase=phase, details=details)
+
+
+FIRST, HOSTS, OVER = replay("begun", epoch=1), replay("ended", "replay: hosts"), replay("ended", report={})
+
+
+@pytest.mark.parametrize(
+    ("entries", "of_the_newest"),
+    [
+        ([], 0),
+        ([replay("begun", "pulumi up"), replay("begun", "replays")], 0),
+        ([FIRST, HOSTS, OVER], 3),
+        ([FIRST, HOSTS, replay("begun", epoch=1), HOSTS], 4),  # gone on with
+        ([FIRST, HOSTS, OVER, replay("begun", epoch=2)], 1),
+        ([FIRST, OVER, replay("begun", epoch=2), HOSTS, replay("begun", epoch=1)], 1),
+    ],
+)
+def test_of_replays_the_newest_is_kept_from_its_beginning(entries: list[Operation], of_the_newest: int) -> None:
+    assert fold(entries).replay == tuple(entries[len(entries) - of_the_newest :])
 
 
 SUPERSEDED = SupersededBy(environment="dev-dr", epoch=2, at=NOW)

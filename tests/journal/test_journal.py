@@ -424,8 +424,50 @@ def test_a_checkpoint_whose_entry_was_not_written_still_holds(folder: World) -> 
         with pytest.raises(CommandFailed):
             journal.checkpoint()
     assert reading(folder.store).fold().pins.keys() == {"a"}
+    with writing(folder.store) as journal:
+        journal.append(pin("b"))
+        folder.store.create(checkpoint_key("dev", 2), b"kept by another command that was killed after it")
+        journal.checkpoint()
+        folder.remove(checkpoint_key("dev", 2))
     write_some(folder, 1)
-    assert hosts(reading(folder.store)) == ["a", "host-0"]
+    assert hosts(reading(folder.store)) == ["a", "b", "host-0"]
+
+
+def test_nothing_is_kept_of_a_lock_that_was_only_taken(folder: World) -> None:
+    Lock.acquire(folder.store, "dev", KEYRING, dead_here())
+    with writing(folder.store) as journal:
+        journal.checkpoint()
+        assert journal.head.sequence == 1
+    assert not any(folder.store.list("checkpoints/"))
+
+
+def test_a_long_journal_is_read_whole_and_in_order() -> None:
+    held = Holding()
+    with writing(held) as journal:
+        for number in range(600):
+            journal.append(pin(f"host-{number}"))
+    assert hosts(reading(held)) == [f"host-{number}" for number in range(600)]
+
+
+def test_the_head_that_was_read_is_recorded_though_nothing_is_appended(folder: World) -> None:
+    """What the holder before sent, and was not told of, arrived after it gave the lock back."""
+    write_some(folder, 1)
+    key, previous = journal_key("dev", 2), digest_of(folder.store.get(journal_key("dev", 1)))
+    folder.store.create(key, seal(KEYRING, key, {**OBJECT, "previous": previous}))
+    with writing(folder.store):
+        pass
+    folder.remove(key)
+    with pytest.raises(JournalDamaged, match="the tail was cut after 1, the lock recorded 2"):
+        reading(folder.store)
+
+
+def test_a_checkpoint_of_another_object_than_the_lock_recorded_is_named(folder: World) -> None:
+    write_some(folder, 1)
+    key = checkpoint_key("dev", 1)
+    folder.store.create(key, seal(KEYRING, key, CHECKPOINT))
+    with pytest.raises(JournalDamaged, match="is not the object that the lock recorded") as caught:
+        reading(folder.store)
+    assert caught.value.where == journal_key("dev", 1)
 
 
 # Writers

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from threading import Barrier
+from threading import Barrier, Semaphore
 from typing import Any
 
 import pytest
@@ -400,12 +400,21 @@ def test_a_taking_and_a_release_whose_answers_were_lost_are_ours(folder: World) 
     assert len(list(folder.store.list("lock/dev/"))) == 3
 
 
-def test_the_lock_is_renewed_in_the_background(folder: World) -> None:
-    with Lock.acquire(folder.store, "dev", KEYRING, living_here(), lease_seconds=0.15) as lock:
-        for _ in range(4):
-            lock._ending.wait(0.1)
-            lock.check()
-    assert len([key for key in folder.store.list("lock/dev/") if key.count("/") == 3]) >= 3
+def test_the_lock_is_renewed_in_the_background_until_it_is_given_back(folder: World) -> None:
+    renewed = Semaphore(0)
+
+    class Heard(Counting):
+        def create(self, key: str, body: bytes) -> None:
+            super().create(key, body)
+            if key.count("/") == 3:
+                renewed.release()
+
+    store = Heard(folder.store)
+    with Lock.acquire(store, "dev", KEYRING, living_here(), lease_seconds=0.03, clock=Clock()) as lock:
+        for _ in range(3):
+            assert renewed.acquire(timeout=30)
+        assert not lock._ending.is_set()
+    assert not lock._renewing.is_alive()
 
 
 def test_the_head_travels_with_renewal_release_and_the_next_holder(folder: World) -> None:

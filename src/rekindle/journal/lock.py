@@ -230,7 +230,8 @@ class Lock:
         """The lease begins anew; LockHeld if another took over, or if the answer came when it had run out."""
         self.require_newest(self._locks.newest())
         renewed = replace(self._now(), renewed=self._clock())
-        self._create_renewal(renewed)
+        self._renewals += 1  # first: a try whose answer is lost may have taken this number
+        self._locks.renew(renewed, self._renewals)
         self.check()
         self._renewed = renewed.renewed
 
@@ -267,14 +268,6 @@ class Lock:
         except RekindleError:
             if error is None:
                 raise
-
-    def _create_renewal(self, renewed: Held) -> None:
-        """Under the next number that is free: the one before may be there though its answer was lost."""
-        while True:
-            self._renewals += 1
-            with suppress(AlreadyExists):
-                self._locks.renew(renewed, self._renewals)
-                return
 
     def _now(self) -> Held:
         """This lock as others may know it."""
