@@ -23,7 +23,7 @@ from rich.console import Console
 from rekindle import environment as environments
 from rekindle import infrastructure, replay
 from rekindle.aws.clients import Clients
-from rekindle.errors import InputError
+from rekindle.errors import GateFailed, InputError
 from rekindle.infrastructure import Operations, Project, process
 from rekindle.inventory import Host, Inventory, Ssh, Stores, Volume
 from rekindle.journal.entries import RestorePoint, VolumeCopy
@@ -42,6 +42,7 @@ from rekindle.secrets import KmsEnvelope, Secret
 
 ROOT = Path(__file__).parents[2]
 AWAY = "us-west-2"
+REGIONS = {"dev": "us-east-1", "dev-dr": AWAY}
 NAME = "orders.example.test"
 VOLUMES = ("kafka-1", "kafka-2", "kafka-3")
 BARRIER = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
@@ -119,9 +120,10 @@ class Disaster:
     cuts: Cuts = field(default_factory=Cuts)
     seen: list[tuple[str, dict[str, Any]]] = field(default_factory=list)  # what was so when a phase made something
     answer: Answer = SILENT
+    name_answers: bool = True  # once it leads to the recovery environment
     volumes_from: Callable[[str, str | None], str | None] = lambda name, snapshot: snapshot
     commands: int = 0
-    taken: Any = True
+    looks: bool = False  # whether what is so is kept as phases go on
 
     # what an operator does
 
@@ -168,25 +170,25 @@ class Disaster:
         return {name: kept.get(name).reveal() for name in kept.names()}
 
     def inventory(self, environment: str) -> Inventory:
-        stack = self.stacks[environment]
+        stack, region = self.stacks[environment], REGIONS[environment]
         hosts = tuple(
             Host(
                 name=f"master-{number + 1}",
                 role="master",
                 pool="master",
                 zone="admin",
-                az=f"{AWAY}a",
+                az=f"{region}a",
                 private_ip=f"10.20.0.{number + 5}",
             )
             for number in range(stack.hosts)
         )
         volumes = tuple(
-            Volume(name=name, volume_id=id, az=f"{AWAY}a", size_gib=4, service=name)
+            Volume(name=name, volume_id=id, az=f"{region}a", size_gib=4, service=name)
             for name, id in stack.volumes.items()
         )
         return Inventory(
             environment=environment,
-            region=AWAY,
+            region=region,
             cluster_name="dev",
             hosts=hosts,
             volumes=volumes,
@@ -204,13 +206,18 @@ class Disaster:
     def holder(self, reason: str) -> Holder:
         """A process that has ended by the time the next command looks."""
         return Holder(
-            name="op@night", place="elsewhere", pid=self.commands, started=1, reason=reason, command_id=str(self.commands)
+            name="op@night",
+            place="elsewhere",
+            pid=self.commands,
+            started=1,
+            reason=reason,
+            command_id=str(self.commands),
         )
 
     def look(self, what: str) -> None:
         """Keeps what is so as a phase begins to make something."""
-        if self.cuts.at is not None:
-            return  # whoever cuts looks at the end
+        if not self.looks:
+            return
         mark = self.reading("dev").fold().mark_in_force
         cluster = self.clusters.get("dev-dr", Cluster())
         self.seen.append(
@@ -272,13 +279,21 @@ class Disaster:
         made.creations += made.hosts == 0
         made.hosts = 1
         for name in wanted.volumes.keys() - made.volumes.keys():
-            made.volumes[name] = self.volume(name, self.volumes_from(name, wanted.restore.get(name)))
+            snapshot = self.volumes_from(name, wanted.restore.get(name))
+            made.volumes[name] = self.volume(name, snapshot, REGIONS[stack])
 
-    def volume(self, name: str, snapshot: str | None) -> str:
+    def destroy(self, environment: str) -> None:
+        """Its hosts and volumes are gone, and it stands by again."""
+        for volume in self.stacks[environment].volumes.values():
+            self.clients.ec2(REGIONS[environment]).delete_volume(VolumeId=volume)
+        self.stacks[environment] = Stack(creations=self.stacks[environment].creations)
+        self.clusters.pop(environment, None)
+
+    def volume(self, name: str, snapshot: str | None, region: str = AWAY) -> str:
         tags = {"ResourceType": "volume", "Tags": [{"Key": "Name", "Value": name}]}
         source = {"SnapshotId": snapshot} if snapshot else {}
-        made: str = self.clients.ec2(AWAY).create_volume(
-            AvailabilityZone=f"{AWAY}a", Size=4, TagSpecifications=[tags], **source
+        made: str = self.clients.ec2(region).create_volume(
+            AvailabilityZone=f"{region}a", Size=4, TagSpecifications=[tags], **source
         )["VolumeId"]
         return made
 
@@ -295,6 +310,8 @@ class Disaster:
     def await_switched(self, name: Any, inventory: Inventory, tell: Any) -> None:
         self.cuts.require_alive()
         assert (name.name, self.name_leads_to[-1]) == (NAME, inventory.environment)
+        if not self.name_answers:
+            raise GateFailed("it does not answer")
         self.look("answers")
 
 
@@ -333,8 +350,13 @@ class Verbs:
 
 
 @contextmanager
-def disaster(folder: Path, clients: Clients) -> Iterator[Disaster]:
-    """dev is lost with a release, a restore point and a secret in its journal; dev-dr stands by. Inside mock_aws."""
+def disaster(
+    folder: Path, clients: Clients, alter: Callable[[Path], None] = lambda project: None
+) -> Iterator[Disaster]:
+    """dev is lost with a release, a restore point and a secret in its journal; dev-dr stands by. Inside mock_aws.
+
+    What was released may be altered before.
+    """
     world = Disaster(folder, clients)
     world.key_arn = clients.kms(AWAY).create_key()["KeyMetadata"]["Arn"]
     for bucket in ("journal", "mirror"):
@@ -365,7 +387,9 @@ def disaster(folder: Path, clients: Clients) -> Iterator[Disaster]:
             (BaseClient, "_make_api_call", called),
         ):
             patched.enter_context(patch.object(target, name, fake))
-        _write_journal(world, declare(folder / "project"))
+        project = declare(folder / "project")
+        alter(project)
+        _write_journal(world, project)
         yield world
 
 
@@ -428,6 +452,6 @@ def _write_journal(world: Disaster, project: Path) -> None:
 
 
 def _kind(key: str) -> str:
-    """"journal of dev-dr", "lock of dev", "secret of dev-dr", "release": which object a key names."""
+    """ "journal of dev-dr", "lock of dev", "secret of dev-dr", "release": which object a key names."""
     parts = key.split("/")
     return f"{parts[0]} {parts[1]}" if len(parts) > 2 else parts[0]

@@ -11,7 +11,7 @@ from rekindle.errors import InputError, Refused
 from rekindle.inventory import Stores
 from rekindle.journal.entries import RestorePoint, SupersededBy, VolumeCopy
 from rekindle.replay.planning import Phase, plan_of
-from rekindle.replay.situation import Answer, Begun, Choices, Situation
+from rekindle.replay.situation import Answer, Begun, Choices, Identity, Situation
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 SILENT = Answer(is_serving=False, said="no answer: timed out")
@@ -45,6 +45,9 @@ POINT = RestorePoint(
 READY = Situation(
     environment="dev",
     recovery="dev-dr",
+    lost_identity=Identity(recovers=None, public_name="orders.example"),
+    recovery_identity=Identity(recovers="dev", public_name="orders.example"),
+    standing_name="orders.example",
     now=NOON,
     release="r1",
     restore_point=POINT,
