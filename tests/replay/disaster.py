@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,12 +19,13 @@ from unittest.mock import patch
 
 import yaml
 from botocore.client import BaseClient
+from botocore.exceptions import ReadTimeoutError
 from rich.console import Console
 
 from rekindle import environment as environments
 from rekindle import infrastructure, replay
 from rekindle.aws.clients import Clients
-from rekindle.errors import GateFailed, InputError
+from rekindle.errors import GateFailed, InputError, Unreachable
 from rekindle.infrastructure import Operations, Project, process
 from rekindle.inventory import Host, Inventory, Ssh, Stores, Volume
 from rekindle.journal.entries import RestorePoint, VolumeCopy
@@ -56,12 +58,20 @@ class Killed(BaseException):
     """Stands for kill -9: nothing of the command runs afterwards that could be seen from outside."""
 
 
+class Way(StrEnum):
+    """How a change is cut."""
+
+    BEFORE = "killed before it lands"
+    AFTER = "killed after it landed"
+    UNANSWERED = "landed, its answer lost"
+
+
 @dataclass
 class Cuts:
-    """Counts what is made to last, and kills the command at one of it."""
+    """Counts what is made to last, and cuts the command at one of it."""
 
     at: int | None = None  # the number of the change to cut, from 1
-    lands: bool = False  # whether that change was made before the cut
+    way: Way = Way.BEFORE
     made: list[str] = field(default_factory=list)  # what was about to be made, in order
     is_dead: bool = False
 
@@ -69,9 +79,11 @@ class Cuts:
         self.require_alive()
         self.made.append(what)
         is_cut = len(self.made) == self.at
-        if is_cut and not self.lands:
+        if is_cut and self.way is Way.BEFORE:
             self.die()
         done = make()
+        if is_cut and self.way is Way.UNANSWERED:
+            raise ReadTimeoutError(endpoint_url=what) if "Object" in what else Unreachable("no answer", where=what)
         if is_cut:
             self.die()
         return done
@@ -123,6 +135,7 @@ class Disaster:
     name_answers: bool = True  # once it leads to the recovery environment
     volumes_from: Callable[[str, str | None], str | None] = lambda name, snapshot: snapshot
     commands: int = 0
+    violations: list[str] = field(default_factory=list)  # what no cut may bring about
     looks: bool = False  # whether what is so is kept as phases go on
 
     # what an operator does
@@ -276,6 +289,8 @@ class Disaster:
         wanted, made = environments.load(project.directory, stack), self.stacks[stack]
         if wanted.standby:
             return
+        if self.reading("dev" if stack == "dev-dr" else "dev-dr").fold().mark_in_force is None:
+            self.violations.append(f"hosts of {stack} before the other was marked")
         made.creations += made.hosts == 0
         made.hosts = 1
         for name in wanted.volumes.keys() - made.volumes.keys():
@@ -304,6 +319,8 @@ class Disaster:
         self.cuts.durable(f"switch to {recovery}", lambda: self._switch(recovery))
 
     def _switch(self, recovery: str) -> None:
+        if self.clusters[recovery].services.get("orders") is None:
+            self.violations.append(f"the name leads to {recovery} before its services are there")
         if self.name_leads_to[-1] != recovery:
             self.name_leads_to.append(recovery)
 
@@ -347,6 +364,8 @@ class Verbs:
         cluster.known.append(wanted.known)
         for name in wanted.packages if wanted.packages is not None else ("edge", "kafka", "mailer", "orders"):
             cluster.services[name] = not (name == "mailer" and wanted.suspend_outbound)
+        if cluster.services.get("mailer") and self.world.name_leads_to[-1] != operation.environment:
+            self.world.violations.append("mail was written while the name led elsewhere")
 
 
 @contextmanager
