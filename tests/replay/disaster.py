@@ -70,7 +70,7 @@ class Way(StrEnum):
 class Cuts:
     """Counts what is made to last, and cuts the command at one of it."""
 
-    at: int | None = None  # the number of the change to cut, from 1
+    at: int | str | None = None  # the number of the change to cut, from 1, or which one
     way: Way = Way.BEFORE
     made: list[str] = field(default_factory=list)  # what was about to be made, in order
     is_dead: bool = False
@@ -78,7 +78,7 @@ class Cuts:
     def durable(self, what: str, make: Callable[[], T]) -> T:
         self.require_alive()
         self.made.append(what)
-        is_cut = len(self.made) == self.at
+        is_cut = self.at in (len(self.made), what)
         if is_cut and self.way is Way.BEFORE:
             self.die()
         done = make()

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import yaml
-from disaster import AWAY, BARRIER, SILENT, VOLUMES, Cluster, Cuts, Disaster, Killed, Stack, disaster, point_of
+from disaster import AWAY, BARRIER, SILENT, VOLUMES, Cluster, Cuts, Disaster, Killed, Stack, Way, disaster, point_of
 from moto import mock_aws
 
 from rekindle import replay
 from rekindle.aws.clients import Clients
 from rekindle.environment import load
 from rekindle.errors import GateFailed, InputError, Refused, Superseded
-from rekindle.journal.entries import RestorePoint
+from rekindle.journal.entries import RestorePoint, SupersededBy
 from rekindle.replay.ledger import Ledger
 from rekindle.replay.situation import Answer
 
@@ -179,6 +179,20 @@ def test_mended_the_replay_goes_on_from_the_check(world: Disaster) -> None:
     assert len(world.clusters["dev-dr"].known) == before + 1  # only what was suspended
     assert world.stacks["dev-dr"].creations == 1
     assert world.clusters["dev-dr"].services == EVERYTHING
+
+
+@pytest.mark.parametrize("what", ["PutObject journal dev", "pulumi up dev-dr", "switch to dev-dr"])
+def test_what_landed_before_the_command_was_killed_is_not_done_twice(world: Disaster, what: str) -> None:
+    world.cuts = Cuts(at=what, way=Way.AFTER)  # tests/hostile/cuts.py does it to every change
+    with pytest.raises(Killed):
+        world.run()
+    world.cuts = Cuts()
+    report = world.run()
+    marks = [e.epoch for e in world.reading("dev").entries() if isinstance(e, SupersededBy)]
+    assert (marks, report.epoch) == ([1], 1)
+    assert world.stacks["dev-dr"].creations == 1
+    assert world.name_leads_to == ["dev", "dev-dr"]
+    assert (world.clusters["dev-dr"].services, world.violations) == (EVERYTHING, [])
 
 
 def test_a_cut_replay_goes_on_in_another_folder_which_gets_its_settings(world: Disaster) -> None:
