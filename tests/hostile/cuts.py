@@ -1,6 +1,6 @@
 """Cuts each change that a replay makes to last, once, and runs the replay again: it must end as if nothing had been.
 
-    .venv/bin/python -m tests.hostile.cuts [--scenario NAME] [--every N]
+    .venv/bin/python -m tests.hostile.cuts [--scenario NAME] [--every N] [--jobs N]
 
 A change is an object of a journal, a lock, a secret, a key or a release, the settings of a stack, an update of
 Pulumi, the bootstrap, an apply, and the switch of the public name. It is cut in each of three ways, in a
@@ -12,11 +12,14 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 sys.path.insert(0, str(Path(__file__).parents[1] / "replay"))
@@ -33,6 +36,7 @@ from rekindle.errors import RekindleError
 from rekindle.journal.entries import SecretSet, SupersededBy
 from rekindle.replay.planning import Phase
 
+T = TypeVar("T")
 NO_POINT = frozenset({"restore-point"})
 RUNS = 4  # a cut one, and as many again as it may take
 
@@ -80,28 +84,32 @@ def begun(scenario: Scenario, clients: Clients) -> Iterator[Disaster]:
         yield world
 
 
-def changes(scenario: Scenario, clients: Clients) -> list[str]:
-    """What an undisturbed replay makes to last, in order."""
-    with begun(scenario, clients) as world:
-        scenario.run(world, "whole")
-        return world.cuts.made
+@dataclass(frozen=True)
+class Trials:
+    """Replays of one world, each in a process of its own, which leaves the world as it was for the next."""
 
+    scenario: Scenario
+    world: Disaster
 
-def harm(scenario: Scenario, clients: Clients, number: int, way: Way) -> list[str]:
-    """What is not as it should be after this change was cut and the replay run again, there or elsewhere."""
-    with begun(scenario, clients) as world:
+    def changes(self) -> list[str]:
+        """What an undisturbed replay makes to last, in order."""
+        self.scenario.run(self.world, "whole")
+        return self.world.cuts.made
+
+    def harm(self, case: tuple[int, Way]) -> list[str]:
+        """What is not as it should be after this change was cut, and the replay run again there or elsewhere."""
+        scenario, world, (number, way) = self.scenario, self.world, case
         names, creations = len(world.name_leads_to), world.stacks[scenario.to].creations
         world.cuts = Cuts(at=number, way=way)
-        report = None
         for attempt in range(RUNS):
             try:
-                report = scenario.run(world, f"try-{attempt % 2}")
+                report = scenario.run(world, f"{number}-{way.name}-{attempt % 2}")
                 break
             except (Killed, RekindleError) as error:
                 if attempt:
                     return [f"run again it ended with {type(error).__name__}: {error}"]
             world.cuts = Cuts()
-        if report is None:
+        else:
             return ["it never ended"]
         found = [*_harm(scenario, world, report), *world.violations]
         if world.stacks[scenario.to].creations != creations + 1:
@@ -109,6 +117,21 @@ def harm(scenario: Scenario, clients: Clients, number: int, way: Way) -> list[st
         if world.name_leads_to[names:] != [scenario.to]:
             found.append(f"the name led to {world.name_leads_to[names:]}")
         return found
+
+
+def apart(method: Callable[..., T], trials: Trials, cases: Sequence[tuple[Any, ...]], jobs: int) -> list[T]:
+    """What the method gives for each case, each found out in a fork of this process."""
+    global _fork
+    _fork = partial(method, trials)
+    with get_context("fork").Pool(jobs, maxtasksperchild=1) as pool:
+        return pool.starmap(_in_fork, cases, chunksize=1)
+
+
+_fork: Callable[..., Any]  # what a fork inherits cannot be handed to it otherwise: moto's state is in this process
+
+
+def _in_fork(*case: Any) -> Any:
+    return _fork(*case)
 
 
 def _harm(scenario: Scenario, world: Disaster, report: replay.ReplayReport) -> Iterator[str]:
@@ -160,39 +183,48 @@ def _harm_to_volumes(scenario: Scenario, world: Disaster, report: replay.ReplayR
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenario", choices=[s.name for s in SCENARIOS], action="append")
     parser.add_argument("--every", type=int, default=1, help="only each n-th change")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     wanted = parser.parse_args()
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         os.environ[name] = "testing"
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
         os.environ.pop(name, None)
-    console, clients, started = Console(width=110), Clients(), time.monotonic()
+    console, clients, started = Console(width=120), Clients(), time.monotonic()
     table = Table("replay", "changes", *Way, "harm")
     harmed: list[str] = []
     for scenario in SCENARIOS:
         if wanted.scenario and scenario.name not in wanted.scenario:
             continue
-        made, whole = changes(scenario, clients), Counter[Way]()
-        numbers = range(1, len(made) + 1, wanted.every)
-        before = len(harmed)
-        for way in Way:
-            for number in numbers:
-                found = harm(scenario, clients, number, way)
-                whole[way] += not found
-                harmed += [f"{scenario.name}, {number} ({made[number - 1]}), {way}: {what}" for what in found]
-        table.add_row(
-            scenario.name,
-            str(len(made)),
-            *(f"{whole[way]} of {len(numbers)} whole" for way in Way),
-            str(len(harmed) - before),
-        )
+        row, found = tried(scenario, clients, wanted.every, wanted.jobs)
+        table.add_row(scenario.name, *row, str(len(found)))
+        harmed += found
     console.print(table)
     for line in harmed:
         console.print(line, markup=False)
     console.print(f"{time.monotonic() - started:.0f} s")
     return 1 if harmed else 0
+
+
+def tried(scenario: Scenario, clients: Clients, every: int, jobs: int) -> tuple[list[str], list[str]]:
+    """How many changes there are, and of each way how many did no harm; and the harm, in words."""
+    with begun(scenario, clients) as world:
+        trials = Trials(scenario, world)
+        (made,) = apart(Trials.changes, trials, [()], 1)
+        cases = [(number, way) for way in Way for number in range(1, len(made) + 1, every)]
+        harms = apart(Trials.harm, trials, [(case,) for case in cases], jobs)
+    whole = Counter(way for (_, way), harm in zip(cases, harms, strict=True) if not harm)
+    tried_each = len(cases) // len(Way)
+    return (
+        [str(len(made)), *(f"{whole[way]} of {tried_each} whole" for way in Way)],
+        [
+            f"{scenario.name}, {number} ({made[number - 1]}), {way}: {what}"
+            for (number, way), harm in zip(cases, harms, strict=True)
+            for what in harm
+        ],
+    )
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ class Disaster:
         return Request(
             environment=lost,
             recovery=to,
-            journal=f"s3://journal?region={AWAY}",
+            journal=f"s3://journal?region={AWAY}&key={self.key_arn}",
             folder=self.folder / directory / "release",
             progress=Progress(Console(file=StringIO())),
             choices=Choices(**choices),
