@@ -40,7 +40,7 @@ from rekindle.operation import Operation
 from rekindle.progress import Progress
 from rekindle.replay import Apply, Choices, Request
 from rekindle.replay.situation import Answer
-from rekindle.secrets import KmsEnvelope, Secret
+from rekindle.secrets import Keyring, KmsEnvelope, Secret
 
 ROOT = Path(__file__).parents[2]
 AWAY = "us-west-2"
@@ -163,23 +163,28 @@ class Disaster:
 
     # what stands
 
+    @property
+    def store(self) -> S3Store:
+        return S3Store(self.clients.s3(AWAY), "journal")
+
+    def keyring(self, environment: str, *, keep: bool = False) -> Keyring:
+        return open_keyring(self.store, environment, KmsEnvelope(self.clients.kms(AWAY), self.key_arn), keep=keep)
+
     @contextmanager
     def writing(self, environment: str) -> Iterator[tuple[Journal, SecretStore]]:
-        store = S3Store(self.clients.s3(AWAY), "journal")
-        keyring = open_keyring(store, environment, KmsEnvelope(self.clients.kms(AWAY), self.key_arn), keep=True)
-        with Lock.acquire(store, environment, keyring, self.holder("test")) as lock:
-            journal = Journal.open(store, environment, keyring, lock=lock)
-            yield journal, SecretStore(store, keyring, journal)
+        keyring = self.keyring(environment, keep=True)
+        with Lock.acquire(self.store, environment, keyring, self.holder("test")) as lock:
+            journal = Journal.open(self.store, environment, keyring, lock=lock)
+            yield journal, SecretStore(self.store, keyring, journal)
 
     def reading(self, environment: str) -> Journal:
-        store = S3Store(self.clients.s3(AWAY), "journal")
-        keyring = open_keyring(store, environment, KmsEnvelope(self.clients.kms(AWAY), self.key_arn), keep=False)
-        return Journal.open(store, environment, keyring)
+        return Journal.open(self.store, environment, self.keyring(environment))
+
+    def releases(self, environment: str) -> Releases:
+        return Releases(store=self.store, environment=environment, keyring=self.keyring(environment))
 
     def secrets(self, environment: str) -> dict[str, str]:
-        store = S3Store(self.clients.s3(AWAY), "journal")
-        keyring = open_keyring(store, environment, KmsEnvelope(self.clients.kms(AWAY), self.key_arn), keep=False)
-        kept = SecretStore(store, keyring, Journal.open(store, environment, keyring))
+        kept = SecretStore(self.store, self.keyring(environment), self.reading(environment))
         return {name: kept.get(name).reveal() for name in kept.names()}
 
     def inventory(self, environment: str) -> Inventory:
@@ -462,8 +467,8 @@ def _write_journal(world: Disaster, project: Path) -> None:
         world.copies[name] = ec2.create_snapshot(VolumeId=source)["SnapshotId"]
         ec2.delete_volume(VolumeId=source)
     release = Release.of(project)
-    world.release = Releases(S3Store(world.clients.s3(AWAY), "journal")).save(release)
     with world.writing("dev") as (journal, secrets):
+        world.release = world.releases("dev").save(release)
         journal.append(release.entry("apply"), point_of(world))
         secrets.set("orders/token", Secret("planted"))
         journal.checkpoint()

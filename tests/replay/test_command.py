@@ -32,7 +32,11 @@ IMPOSSIBLE = plan_of(replace(READY, release=None), Choices())
         (["--override-serving"], {"override_serving": True}, {}),
         (["--failed-since", "2026-11-21T03:00:00"], {"failed_since": datetime(2026, 11, 21, 3, tzinfo=UTC)}, {}),
         (["--plan"], {}, {"only_plan": True}),
-        (["--take-lock", "dev/17", "--take-lock", "dev-dr/3"], {}, {"take_lock": {LockId("dev", 17), LockId("dev-dr", 3)}}),
+        (
+            ["--take-lock", "dev/17", "--take-lock", "dev-dr/3"],
+            {},
+            {"take_lock": {LockId("dev", 17), LockId("dev-dr", 3)}},
+        ),
     ],
 )
 def test_options_are_what_is_asked_for(

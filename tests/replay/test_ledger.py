@@ -1,6 +1,5 @@
 """Where a replay stands by its entries, and that odd ones are damage which is named, never a traceback."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -13,8 +12,9 @@ from test_planning import BEGUN, NOON
 from test_survey import REPORT
 
 from rekindle.errors import JournalDamaged
-from rekindle.journal.entries import Entry, Operation, ReleaseEntry
-from rekindle.replay.ledger import ANSWERS_SINCE, NAME, PHASE, Ledger
+from rekindle.journal.entries import REPLAY, Entry, Operation, ReleaseEntry
+from rekindle.journal.fold import Folded, fold
+from rekindle.replay.ledger import ANSWERS_SINCE, PHASE, Ledger
 from rekindle.replay.planning import Phase
 from rekindle.replay.report import PhaseTime, ReplayReport
 from rekindle.replay.situation import Begun
@@ -27,8 +27,8 @@ class Written:
     held: list[Entry]
     environment: str = "dev-dr"
 
-    def entries(self, *, since_checkpoint: bool = False) -> Sequence[Entry]:
-        return self.held
+    def fold(self) -> Folded:
+        return fold(self.held)  # type: ignore[arg-type]
 
     def append(self, *entries: Entry) -> None:
         self.held += [e.model_copy(update={"at": NOON + timedelta(minutes=len(self.held))}) for e in entries]
@@ -132,23 +132,23 @@ GOOD = {
 @pytest.mark.parametrize(
     "odd",
     [
-        operation(NAME, "begun"),
+        operation(REPLAY, "begun"),
         *(
-            operation(NAME, "begun", {k: v for k, v in GOOD.items() if k != key})
+            operation(REPLAY, "begun", {k: v for k, v in GOOD.items() if k != key})
             for key in GOOD
             if key != "environment"
         ),
-        operation(NAME, "begun", GOOD | {"epoch": "first"}),
-        operation(NAME, "begun", GOOD | {"attempt": 0}),
-        operation(NAME, "begun", GOOD | {"restores": ["snap-1"]}),
-        operation(NAME, "begun", GOOD | {"restores": {"kafka-1": None}}),
-        operation(NAME, "begun", GOOD | {"started": "yesterday"}),
-        operation(NAME, "begun", GOOD | {"started": "2026-11-21T03:00:00"}),  # of no time zone
-        operation(NAME, "begun", GOOD | {"accepted": "all"}),
-        operation(NAME, "ended"),
-        operation(NAME, "ended", {"report": None}),
-        operation(NAME, "ended", {"report": {"environment": "dev"}}),
-        operation(NAME, "ended", {"report": REPORT.document() | {"phases": [{"name": 1}]}}),
+        operation(REPLAY, "begun", GOOD | {"epoch": "first"}),
+        operation(REPLAY, "begun", GOOD | {"attempt": 0}),
+        operation(REPLAY, "begun", GOOD | {"restores": ["snap-1"]}),
+        operation(REPLAY, "begun", GOOD | {"restores": {"kafka-1": None}}),
+        operation(REPLAY, "begun", GOOD | {"started": "yesterday"}),
+        operation(REPLAY, "begun", GOOD | {"started": "2026-11-21T03:00:00"}),  # of no time zone
+        operation(REPLAY, "begun", GOOD | {"accepted": "all"}),
+        operation(REPLAY, "ended"),
+        operation(REPLAY, "ended", {"report": None}),
+        operation(REPLAY, "ended", {"report": {"environment": "dev"}}),
+        operation(REPLAY, "ended", {"report": REPORT.document() | {"phases": [{"name": 1}]}}),
         operation(PHASE + "unheard of", "begun"),
         operation(PHASE + "cluster", "ended"),  # and never began
     ],
@@ -171,7 +171,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-NAMES = st.sampled_from([NAME, *(PHASE + phase for phase in Phase), "replay: x", "replay:"]) | st.text(max_size=9)
+NAMES = st.sampled_from([REPLAY, *(PHASE + phase for phase in Phase), "replay: x", "replay:"]) | st.text(max_size=9)
 DETAILS = st.dictionaries(st.sampled_from([*GOOD, "report", ANSWERS_SINCE]), JSON, max_size=9) | st.builds(
     lambda key, value: GOOD | {key: value}, st.sampled_from(list(GOOD)), JSON
 )
