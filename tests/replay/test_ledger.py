@@ -178,14 +178,14 @@ DETAILS = st.dictionaries(st.sampled_from([*GOOD, "report", ANSWERS_SINCE]), JSO
 OPERATIONS = st.builds(operation, NAMES, st.sampled_from(["begun", "ended"]), DETAILS)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(st.lists(OPERATIONS, max_size=4))
 def test_whatever_operations_say_it_is_read_or_named(held: list[Operation]) -> None:
     with suppress(JournalDamaged):
         assert isinstance(ledger(*held), Ledger)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(JSON | st.builds(lambda key, value: REPORT.document() | {key: value}, st.sampled_from([*vars(REPORT)]), JSON))
 def test_whatever_a_report_says_it_is_read_or_named(document: Any) -> None:
     with suppress(JournalDamaged):
