@@ -54,6 +54,7 @@ def settings(**changes):
         ({"restore": {"kafka1": "snap-1"}}, r"restore names kafka1, .* did you mean kafka-1\?"),
         ({"pools": {}}, "no pool with has_volumes"),
         ({"ami": "debian"}, "ami: "),
+        ({"recovers": "dev"}, "recovers: dev cannot stand by for itself"),
     ],
 )
 def test_a_mistake_is_said_before_anything_is_made(changes, sentence):
@@ -69,6 +70,19 @@ def test_an_unknown_environment_is_answered_with_the_nearest(tmp_path):
     assert load(tmp_path, "dev") == settings()
     with pytest.raises(InputError, match=r"no environment dve; did you mean dev\?"):
         load(tmp_path, "dve")
+
+
+@pytest.mark.parametrize(("recovers", "refused"), [("dev", None), ("dve", r"recovers dve, .* did you mean dev\?")])
+def test_an_environment_stands_by_for_one_that_is_declared_beside_it(tmp_path, recovers, refused):
+    (tmp_path / "stacks").mkdir()
+    for name, changes in (("dev", {}), ("dev-dr", {"recovers": recovers})):
+        document = {"config": {"aws:region": "us-east-1", "rekindle:environment": GOOD | changes}}
+        (tmp_path / "stacks" / f"Pulumi.{name}.yaml").write_text(yaml.safe_dump(document))
+    if refused is None:
+        assert load(tmp_path, "dev-dr").recovers == "dev"
+        return
+    with pytest.raises(InputError, match=refused):
+        load(tmp_path, "dev-dr")
 
 
 @pytest.mark.parametrize(("value", "standby"), [(False, False), ("false", False), ("true", True), (True, True)])

@@ -30,12 +30,14 @@ from rekindle.journal.store import S3Store
 from rekindle.operation import Operation
 from rekindle.progress import Progress
 from rekindle.replay import Apply, Choices, Request
+from rekindle.replay.situation import Answer
 from rekindle.secrets import Keyring, KmsEnvelope, Secret
 
 ROOT = Path(__file__).parents[2]
 HOME, AWAY = "us-east-1", "us-west-2"
 VOLUMES = ("kafka-1", "kafka-2", "kafka-3")
 BUCKETS = ("journal", "mirror", "artifacts", "switch")
+SILENT = Answer(is_serving=False, said="no answer: it keeps silent")
 BARRIER = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 
 PROGRAM = """
@@ -119,6 +121,7 @@ class LostRegion:
             progress=Progress(Console(file=StringIO())),
             choices=Choices(**choices),
             clients=self.clients,
+            probe_name=lambda name: SILENT,
         )
 
     def run(self, cluster: Cluster, directory: str = "empty", **choices: Any) -> replay.ReplayReport:

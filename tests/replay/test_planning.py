@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from rekindle.backup import points
-from rekindle.errors import InputError, Refused
+from rekindle.errors import InputError, JournalDamaged, Refused
 from rekindle.inventory import Stores
 from rekindle.journal.entries import RestorePoint, SupersededBy, VolumeCopy
 from rekindle.replay.planning import Phase, plan_of
-from rekindle.replay.situation import Answer, Begun, Choices, Situation
+from rekindle.replay.situation import Answer, Begun, Choices, Identity, Situation
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 SILENT = Answer(is_serving=False, said="no answer: timed out")
@@ -45,6 +45,9 @@ POINT = RestorePoint(
 READY = Situation(
     environment="dev",
     recovery="dev-dr",
+    lost_identity=Identity(recovers=None, public_name="orders.example"),
+    recovery_identity=Identity(recovers="dev", public_name="orders.example"),
+    standing_name="orders.example",
     now=NOON,
     release="r1",
     restore_point=POINT,
@@ -97,6 +100,11 @@ def problems(situation: Situation, choices: Choices | None = None) -> set[str]:
         ({"running": ("master-1",)}, {"dev-dr"}),
         ({"superseded": MARK}, {"dev"}),
         ({"restore_point": None}, {"restore-point"}),
+        ({"restore_point": None, "missing_artifacts": ("jre.tgz",)}, {"restore-point", "jre.tgz"}),
+        ({"lost_identity": None}, {"dev"}),
+        ({"public_name": None, "region_api": SERVING}, {"public name"}),
+        ({"public_name": None, "region_api": UNTOLD}, {"public name"}),
+        ({"public_name": None}, set()),  # nobody can be asked, and the region's API is silent
         ({"whole_copies": frozenset({"copy-kafka-1"})}, {"kafka-2"}),
         ({"wanted_volumes": {"kafka-2": 1}}, {"kafka-1"}),
         ({"wanted_volumes": {"kafka-1": 1, "kafka-2": 2}}, set()),  # a volume may grow
@@ -124,6 +132,8 @@ def test_every_gap_is_named_before_any_change(changed: dict[str, Any], named: se
         ({"whole_copies": frozenset()}, {"kafka-2"}, {"kafka-1"}),
         ({"missing_artifacts": ("jre.tgz",)}, {"jre.tgz"}, set()),
         ({"restore_point": None}, {"restore-point"}, set()),
+        ({"restore_point": None, "missing_artifacts": ("jre.tgz",)}, {"restore-point"}, {"jre.tgz"}),
+        ({"restore_point": None, "missing_artifacts": ("jre.tgz",)}, {"restore-point", "jre.tgz"}, set()),
     ],
 )
 def test_a_loss_is_accepted_by_its_name_only(changed: dict[str, Any], accepted: set[str], left: set[str]) -> None:
@@ -153,9 +163,69 @@ def test_a_key_that_cannot_be_used_is_no_loss_to_accept() -> None:
         plan_of(replace(READY, key_problem="it is Disabled"), Choices(accept_loss=frozenset({"key"})))
 
 
-@pytest.mark.parametrize("answer", [SERVING, UNTOLD])
-def test_a_name_that_may_still_answer_is_overridden_only_by_saying_so(answer: Answer) -> None:
-    serving = replace(READY, public_name=answer)
+NAME, OTHER = "orders.example", "qa.example"
+
+
+@pytest.mark.parametrize(
+    ("recovers", "lost_recovers", "is_pair"),
+    [
+        ("dev", None, True),
+        ("qa", None, False),  # it stands by for another
+        (None, None, False),
+        (None, "dev-dr", True),  # going back to whom it took the place of
+        ("qa", "dev-dr", True),
+        (None, "qa", False),
+        ("dev", "dev-dr", True),
+        ("dev-dr", None, False),
+    ],
+)
+def test_only_a_declared_pair_takes_each_others_place(
+    recovers: str | None, lost_recovers: str | None, is_pair: bool
+) -> None:
+    situation = replace(
+        READY,
+        lost_identity=Identity(recovers=lost_recovers, public_name=NAME),
+        recovery_identity=Identity(recovers=recovers, public_name=NAME),
+    )
+    found = plan_of(situation, Choices(override_serving=True)).problems
+    assert [p.name for p in found] == ([] if is_pair else ["dev-dr"])
+    for problem in found:
+        assert f"stands by for {recovers or 'nobody'}, not for dev" in problem.what
+        assert "`recovers: dev`" in problem.next_step
+        assert (lost_recovers or "back onto") in problem.next_step or not lost_recovers
+
+
+@pytest.mark.parametrize(
+    ("lost", "declared", "standing", "named"),
+    [
+        (NAME, NAME, NAME, None),
+        (NAME, NAME, None, None),  # its stack has no outputs, which is another problem
+        (NAME, OTHER, NAME, OTHER),
+        (NAME, NAME, OTHER, OTHER),  # built before its settings were corrected
+        (NAME, OTHER, OTHER, OTHER),
+        (OTHER, NAME, NAME, NAME),
+    ],
+)
+def test_a_public_name_never_leads_to_what_serves_another(
+    lost: str, declared: str, standing: str | None, named: str | None
+) -> None:
+    situation = replace(
+        READY,
+        lost_identity=Identity(recovers=None, public_name=lost),
+        recovery_identity=Identity(recovers="dev", public_name=declared),
+        standing_name=standing,
+    )
+    found = plan_of(situation, Choices()).problems
+    assert [p.name for p in found] == ([] if named is None else ["dev-dr"])
+    for problem in found:
+        assert f"its public name is {named}, that of dev is {lost}" in problem.what
+    with_mark = replace(situation, begun=BEGUN, superseded=MARK)
+    assert len(plan_of(with_mark, Choices()).problems) == len(found)  # not forgiven to one that goes on
+
+
+@pytest.mark.parametrize("answer", [SERVING, UNTOLD, None])
+def test_a_name_that_may_still_answer_is_overridden_only_by_saying_so(answer: Answer | None) -> None:
+    serving = replace(READY, public_name=answer, region_api=SERVING)
     assert problems(serving) == {"public name"}
     assert problems(serving, Choices(override_serving=True)) == set()
 
@@ -212,6 +282,38 @@ def test_a_replay_that_goes_on_is_not_refused_by_what_it_did_itself() -> None:
 def test_losses_accepted_at_the_beginning_need_not_be_accepted_again() -> None:
     resumed = replace(READY, begun=BEGUN, superseded=MARK, whole_copies=frozenset({"copy-kafka-1"}))
     assert not plan_of(resumed, Choices()).problems
+
+
+@pytest.mark.parametrize("at", ["yesterday", "2026-13-01T00:00:00", "2026-11-21T03:00:00"])
+def test_a_barrier_of_no_moment_is_damage_and_no_traceback(at: str) -> None:
+    odd = POINT.model_copy(update={"barrier": {"kafka": {"at": at, "said": {}}, "orders": {"at": NOON.isoformat()}}})
+    with pytest.raises(JournalDamaged, match="restore point rp-1"):
+        plan_of(replace(READY, restore_point=odd), Choices())
+
+
+def test_no_problem_but_a_loss_is_told_how_to_accept() -> None:
+    missing = replace(READY, missing_artifacts=("jre.tgz",), key_problem="it is Disabled")
+    with pytest.raises(Refused) as refusal:
+        plan_of(missing, Choices()).require_possible()
+    assert refusal.value.next_step == "To go on without what is missing: --accept-loss jre.tgz"
+
+
+@pytest.mark.parametrize(
+    ("public_name", "region_api", "said"),
+    [
+        (SILENT, SILENT, ["the lost region's API: no answer: timed out", "the public name: no answer: timed out"]),
+        (None, SILENT, ["the public name: there is none"]),
+        (SILENT, SERVING, ["hosts of dev may still run: fence them before that region's network comes back"]),
+    ],
+)
+def test_what_was_heard_is_told(public_name: Answer | None, region_api: Answer, said: list[str]) -> None:
+    notes = plan_of(replace(READY, public_name=public_name, region_api=region_api), Choices()).notes
+    assert not set(said) - set(notes)
+
+
+def test_the_rpo_is_never_negative_and_absent_without_a_restore_point() -> None:
+    assert plan_of(READY, Choices(failed_since=NOON - timedelta(hours=1))).rpo_seconds == 0
+    assert plan_of(replace(READY, restore_point=None), Choices()).rpo_seconds is None
 
 
 def test_an_environment_that_was_fenced_is_superseded_with_the_next_epoch() -> None:

@@ -32,7 +32,7 @@ def answering(status: int) -> Iterator[int]:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield server.server_port
     server.shutdown()
     server.server_close()
@@ -70,38 +70,15 @@ class Resolver:
 @pytest.mark.parametrize(("status", "is_serving"), [(200, True), (404, True), (401, True), (503, False), (502, False)])
 def test_what_answers_with_an_error_of_its_own_does_not_serve(status: int, is_serving: bool) -> None:
     with answering(status) as port:
-        assert PublicName("127.0.0.1", port).probe().is_serving is is_serving
+        assert PublicName("127.0.0.1", port).ask().is_serving is is_serving
 
 
 def test_silence_is_no_service() -> None:
     with answering(200) as port:
         pass
-    answer = PublicName("127.0.0.1", port, sleep=lambda _: None).probe()
+    answer = PublicName("127.0.0.1", port).ask()
     assert not answer.is_serving
     assert "no answer" in answer.said
-
-
-def test_a_name_that_resolves_to_nothing_is_no_service() -> None:
-    assert not PublicName("no-such-name.invalid", sleep=lambda _: None).probe().is_serving
-
-
-@pytest.mark.parametrize(
-    ("code", "is_known"),
-    [(socket.EAI_NONAME, True), (socket.EAI_NODATA, True), (socket.EAI_AGAIN, False), (socket.EAI_FAIL, False)],
-)
-def test_only_a_resolver_that_answers_can_say_that_there_is_no_address(
-    monkeypatch: pytest.MonkeyPatch, code: int, is_known: bool
-) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", Resolver([code, code]))
-    answer = PublicName("orders.example", sleep=lambda _: None).probe()
-    assert (answer.is_serving, answer.is_known) == (False, is_known)
-
-
-def test_one_question_that_the_resolver_answers_does_not_make_up_for_one_that_it_does_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", Resolver([socket.EAI_AGAIN, socket.EAI_NONAME]))
-    assert not PublicName("orders.example", sleep=lambda _: None).probe().is_known
 
 
 def test_a_name_leads_nowhere_yet_while_the_resolver_is_down(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,8 @@ from rekindle.journal.journal import Journal
 from rekindle.journal.lock import Lock
 from rekindle.journal.store import DirectoryStore
 from rekindle.progress import Progress
-from rekindle.replay.carry_out import ANSWERS_SINCE, Action, carry_out
-from rekindle.replay.ledger import Ledger
+from rekindle.replay.carry_out import Action, carry_out
+from rekindle.replay.ledger import ANSWERS_SINCE, Ledger
 from rekindle.replay.planning import Phase, ReplayPlan, plan_of
 from rekindle.replay.report import ReplayReport
 from rekindle.replay.situation import Choices

@@ -75,6 +75,11 @@ def is_code(error: BaseException | None, *codes: str) -> bool:
     return isinstance(cause, ClientError) and str(cause.response["Error"].get("Code")) in codes
 
 
+def is_answer(error: BaseException) -> bool:
+    """Whether AWS said it, were it a refusal or an error of its own: silence and what went wrong here are none."""
+    return isinstance(error.__cause__, ClientError)
+
+
 _CREDENTIALS = "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and run the command again."
 _NO_ANSWER = "If the region is impaired see docs/runbook-recovery.md; else check the network and AWS_ENDPOINT_URL."
 

@@ -188,7 +188,7 @@ def replay(
         list[str] | None, typer.Option("--accept-loss", metavar="NAME", help="Go on without this; may be repeated.")
     ] = None,
     override_serving: Annotated[
-        bool, typer.Option("--override-serving", help="Go on though the old public name still answers.")
+        bool, typer.Option("--override-serving", help="Go on though the old environment may still serve.")
     ] = False,
     failed_since: Annotated[
         datetime | None, typer.Option("--failed-since", help="When the first probe failed, in UTC: RTO counts from it.")
@@ -205,6 +205,7 @@ def replay(
         recovery=to,
         journal=journal,
         folder=Path(f"replay-{environment}-to-{to}").absolute(),
+        only_plan=plan,
         progress=Progress(err),
         choices=replays.Choices(
             accept_loss=frozenset(accept_loss or ()),

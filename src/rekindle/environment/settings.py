@@ -132,7 +132,7 @@ class Environment(Frozen):
     dcos: Dcos
     public_name: str
     values: dict[str, Any] = Field(default_factory=dict)  # for templates of roles and packages
-    recovers: Name | None = None  # the environment that this one stands by for
+    recovers: Name | None = None  # whom this one stands by for: only these two replay onto each other
     standby: bool = False
     restore: dict[Name, str] = Field(default_factory=dict)
 
@@ -148,6 +148,8 @@ class Environment(Frozen):
             self._require_az(volume.az, f"volumes.{name}")
             if not self._agents_for_volumes_in(volume.az):
                 raise ValueError(f"volumes.{name} is in {volume.az}, where no pool with has_volumes has an agent")
+        if self.recovers == self.name:
+            raise ValueError(f"recovers: {self.name} cannot stand by for itself")
         for name in self.restore.keys() - self.volumes.keys():
             raise ValueError(f"restore names {name}, which is not a volume; {nearest(name, self.volumes)}")
         return self
@@ -162,13 +164,16 @@ class Environment(Frozen):
 
 def load(project: Path, name: str) -> Environment:
     """The settings of an environment from its stack's file; InputError names file, key and nearest valid name."""
-    path = project / "stacks" / f"Pulumi.{name}.yaml"
+    path = _file(project, name)
     if not path.exists():
-        known = sorted(p.name.split(".")[1] for p in path.parent.glob("Pulumi.*.yaml"))
-        raise InputError(f"there is no environment {name}; {nearest(name, known)}", where=str(path.parent))
-    document = parsing.read_yaml(path)
-    config = document.get("config") if isinstance(document, dict) else None
-    return parse(name, config or {}, where=str(path))
+        raise InputError(f"there is no environment {name}; {_nearest(path, name)}", where=str(path.parent))
+    settings = parse(name, _config(path), where=str(path))
+    if settings.recovers and not _file(project, settings.recovers).exists():
+        raise InputError(
+            f"recovers {settings.recovers}, which is no environment; {_nearest(path, settings.recovers)}",
+            where=str(path),
+        )
+    return settings
 
 
 def parse(name: str, config: Mapping[str, Any], *, where: str) -> Environment:
@@ -182,3 +187,18 @@ def parse(name: str, config: Mapping[str, Any], *, where: str) -> Environment:
     if RESTORE_KEY in config:
         settings["restore"] = parsing.decoded(config[RESTORE_KEY], where=where)
     return parsing.parse(Environment, settings, where=where)
+
+
+def _file(project: Path, name: str) -> Path:
+    return project / "stacks" / f"Pulumi.{name}.yaml"
+
+
+def _config(path: Path) -> Mapping[str, Any]:
+    document = parsing.read_yaml(path)
+    config = document.get("config") if isinstance(document, dict) else None
+    return config if isinstance(config, dict) else {}
+
+
+def _nearest(path: Path, name: str) -> str:
+    """What was meant by a name, of the stacks beside this one."""
+    return nearest(name, {p.name.split(".")[1] for p in path.parent.glob("Pulumi.*.yaml")})

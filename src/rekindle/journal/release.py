@@ -114,6 +114,11 @@ class Release:
         return self._manifest.artifacts
 
     @property
+    def files(self) -> Mapping[str, FileDigest]:
+        """What the manifest says of each file, by its name in the project's folder."""
+        return self._manifest.files
+
+    @property
     def values(self) -> Mapping[str, Any]:
         return self._manifest.values
 

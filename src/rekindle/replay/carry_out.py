@@ -16,8 +16,6 @@ from rekindle.replay.situation import Begun, Choices
 Action: TypeAlias = Callable[[], Mapping[str, JsonValue]]
 """Makes what a phase says true, and may be called again after it was killed; gives facts worth keeping."""
 
-ANSWERS_SINCE = "answers_since"  # a fact of the phase `public name`
-
 
 def carry_out(
     plan: ReplayPlan,
@@ -70,7 +68,7 @@ def _report(
     folder: str,
     ended: datetime,
 ) -> ReplayReport:
-    answers = datetime.fromisoformat(str(ledger.facts.get(ANSWERS_SINCE, ended.isoformat())))
+    answers = ledger.answers_since or ended
     known: dict[str, Any] = dict(restore_point.barrier) if restore_point else {}
     return ReplayReport(
         environment=plan.environment,

@@ -4,18 +4,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rekindle.aws.compute import VolumeFacts
-from rekindle.errors import GateFailed
+from rekindle.errors import GateFailed, JournalDamaged
 
 GOING = frozenset({"deleting", "deleted"})  # states of a volume that nothing can mount any more
 OFFSETS = "offsets"  # the part of a barrier that only grows
 
 
 def require_barrier(promised: Mapping[str, Any], now: Mapping[str, Mapping[str, Any]]) -> None:
-    """GateFailed unless every group holds at least what its barrier said; one without a barrier promised nothing."""
+    """GateFailed unless every group holds at least what its barrier said; one without a barrier promised nothing.
+
+    JournalDamaged for a barrier that is none.
+    """
     behind = [
         f"{group}: {line}"
         for group, noted in promised.items()
-        for line in _behind(noted["said"].get(OFFSETS, {}), now.get(group, {}).get(OFFSETS, {}))
+        for line in _behind(_offsets(group, noted), _mapping(now.get(group)).get(OFFSETS))
     ]
     if behind:
         raise GateFailed(
@@ -57,10 +60,29 @@ def require_single(found: Iterable[VolumeFacts]) -> None:
         )
 
 
+def _offsets(group: str, noted: Any) -> Any:
+    """What grows, of a barrier as the restore point holds it."""
+    said = _mapping(noted).get("said")
+    if not isinstance(said, Mapping):
+        raise JournalDamaged(
+            "is no barrier: it does not say what was acknowledged",
+            where=f"barrier of {group} in the restore point",
+            next_step="Choose another restore point.",
+        )
+    return said.get(OFFSETS)
+
+
+def _mapping(value: Any) -> Mapping[Any, Any]:
+    """A value whose parts have names or numbers; empty for any other."""
+    if isinstance(value, list):
+        return dict(enumerate(value))
+    return value if isinstance(value, Mapping) else {}
+
+
 def _behind(promised: Any, now: Any, path: str = "") -> Iterator[str]:
     """Numbers that are smaller now than they were promised, or missing."""
-    if isinstance(promised, Mapping):
-        for key, value in promised.items():
-            yield from _behind(value, now.get(key) if isinstance(now, Mapping) else None, f"{path}{key} ")
+    if isinstance(promised, Mapping | list):
+        for key, value in _mapping(promised).items():
+            yield from _behind(value, _mapping(now).get(key), f"{path}{key} ")
     elif isinstance(promised, int | float) and not (isinstance(now, int | float) and now >= promised):
         yield f"{path}is {now}, and was {promised}"

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pydantic import AwareDatetime, PositiveInt, TypeAdapter, ValidationError
+
+from rekindle.errors import JournalDamaged
 from rekindle.journal.entries import REPLAY, Operation
 from rekindle.journal.journal import Journal
 from rekindle.replay.planning import Phase
@@ -13,6 +16,9 @@ from rekindle.replay.report import PhaseTime, ReplayReport
 from rekindle.replay.situation import Begun
 
 PHASE = f"{REPLAY}: "
+ANSWERS_SINCE = "answers_since"  # a fact of the phase `public name`
+_BEGUN, _ATTEMPT = TypeAdapter(Begun), TypeAdapter(PositiveInt)
+_MOMENT = TypeAdapter(AwareDatetime)
 
 
 @dataclass
@@ -20,49 +26,24 @@ class Ledger:
     """The newest replay in a journal: what it began with, its phases, its report."""
 
     journal: Journal
-    details: Mapping[str, Any] | None = None  # what it began with
+    begun: Begun | None = None  # what it began with; None: there was none
+    attempt: int = 0  # how often one began
     first: dict[Phase, datetime] = field(default_factory=dict)  # when each phase first began
     done: dict[Phase, PhaseTime] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)  # what phases found out
+    answers_since: datetime | None = None  # as the phase found out that moved the public name
     report: ReplayReport | None = None
 
     @classmethod
     def read(cls, journal: Journal) -> "Ledger":
-        """The newest replay that the journal tells of."""
+        """The newest replay that the journal tells of; JournalDamaged for entries that are none of a replay's."""
         ledger = cls(journal)
         ledger._take(journal.fold().replay)
         return ledger
 
-    @property
-    def begun(self) -> Begun | None:
-        """What the replay began with, None if there was none."""
-        if self.details is None:
-            return None
-        known = self.details
-        return Begun(
-            epoch=known["epoch"],
-            release=known["release"],
-            restore_point=known["restore_point"],
-            restores=dict(known["restores"]),
-            started=datetime.fromisoformat(known["started"]),
-            failed_since=datetime.fromisoformat(known["failed_since"]) if known["failed_since"] else None,
-            accepted=tuple(known["accepted"]),
-        )
-
     def begin(self, environment: str, begun: Begun) -> None:
         """The replay is on record before it changes anything; begun again, all its phases are to be done."""
-        details = {
-            "environment": environment,
-            "attempt": self.details["attempt"] + 1 if self.details else 1,
-            "epoch": begun.epoch,
-            "release": begun.release,
-            "restore_point": begun.restore_point,
-            "restores": begun.restores,
-            "started": begun.started.isoformat(),
-            "failed_since": begun.failed_since.isoformat() if begun.failed_since else None,
-            "accepted": list(begun.accepted),
-        }
-        self._append(REPLAY, "begun", details)
+        known = _BEGUN.dump_python(begun, mode="json")
+        self._append(REPLAY, "begun", {"environment": environment, "attempt": self.attempt + 1, **known})
 
     @contextmanager
     def phase(self, phase: Phase) -> Iterator[dict[str, Any]]:
@@ -83,18 +64,28 @@ class Ledger:
 
     def _take(self, entries: Iterable[Operation]) -> None:
         for entry in entries:
-            if entry.name == REPLAY:
-                self._take_replay(entry)
-            else:
-                self._take_phase(Phase(entry.name.removeprefix(PHASE)), entry)
+            try:
+                self._take_operation(entry)
+            except (KeyError, ValueError, ValidationError) as error:
+                raise JournalDamaged(
+                    f"the entry of {entry.at:%F %T} UTC, {entry.name} {entry.phase}, is none of a replay's",
+                    where=f"journal of {self.journal.environment}",
+                    next_step="Was it written by a later version of Rekindle? Use that one.",
+                ) from error
+
+    def _take_operation(self, entry: Operation) -> None:
+        if entry.name == REPLAY:
+            self._take_replay(entry)
+        else:
+            self._take_phase(Phase(entry.name.removeprefix(PHASE)), entry)
 
     def _take_replay(self, entry: Operation) -> None:
         if entry.phase == "ended":
             self.report = ReplayReport.of_document(entry.details["report"])
             return
-        if entry.details != self.details:
-            self.details, self.report = entry.details, None
-            self.first, self.done, self.facts = {}, {}, {}
+        self.begun = _BEGUN.validate_python(entry.details)
+        self.attempt = _ATTEMPT.validate_python(entry.details["attempt"])
+        self.report, self.answers_since, self.first, self.done = None, None, {}, {}
 
     def _take_phase(self, phase: Phase, entry: Operation) -> None:
         if entry.phase == "begun":
@@ -102,4 +93,5 @@ class Ledger:
             return
         seconds = (entry.at - self.first[phase]).total_seconds()
         self.done[phase] = PhaseTime(name=phase, seconds=round(seconds, 3))
-        self.facts |= entry.details
+        if ANSWERS_SINCE in entry.details:
+            self.answers_since = _MOMENT.validate_python(entry.details[ANSWERS_SINCE])

@@ -1,16 +1,15 @@
 """Opens what a replay works with, from a journal's URL and nothing else."""
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from rekindle import environment as environments
 from rekindle import infrastructure
 from rekindle.aws.clients import Clients
+from rekindle.environment import Environment
 from rekindle.errors import CommandFailed, InputError, RekindleError
 from rekindle.infrastructure import Project
 from rekindle.inventory import Inventory
@@ -23,15 +22,15 @@ from rekindle.journal.store import Store
 from rekindle.operation import Operation, locked, opened_on
 from rekindle.parsing import nearest
 from rekindle.progress import Progress
+from rekindle.replay.folder import Folder
 from rekindle.replay.ledger import Ledger
 from rekindle.replay.location import located
-from rekindle.replay.public_name import PublicName
-from rekindle.replay.situation import Answer, Choices
+from rekindle.replay.serving import Prober
+from rekindle.replay.situation import Answer, Choices, Identity
 from rekindle.replay.survey import Evidence, region_answers
 from rekindle.secrets import Keyring
 
 REASON = "replay"
-MARK = ".rekindle-release"  # in an unpacked release: its digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +41,14 @@ class Request:
     recovery: str  # the one that stands by
     journal: str  # URL
     folder: Path  # where the release is unpacked; made if it is not there
+    only_plan: bool = False  # nothing is left behind, in no folder either
     progress: Progress
     choices: Choices = field(default_factory=Choices)
     take_lock: frozenset[LockId] = frozenset()
     variables: Mapping[str, str] = field(default_factory=dict)  # of the process
     clients: Clients = field(default_factory=Clients)
+    probe_name: Callable[[str], Answer] = field(default_factory=Prober)
+    probe_region: Callable[[str | None], Answer] = region_answers
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
 
@@ -58,7 +60,8 @@ class Lost:
     keyring: Keyring
     journal: Journal
     release: Release
-    region: str | None  # None: the release does not say
+    folder: Path  # the release, unpacked
+    settings: Environment | None  # None: the release holds none that can be read
 
     @property
     def secrets(self) -> SecretStore:
@@ -84,25 +87,26 @@ def lost(request: Request, *, changes: bool) -> Iterator[Lost]:
                 next_step="Was `rekindle apply` ever run on it, and is this its journal?",
             )
         release = Releases(store=place.store, environment=request.environment, keyring=keyring).load(digest)
-        _unpack(release, request.folder)
-        yield Lost(
-            store=place.store,
-            keyring=keyring,
-            journal=journal,
-            release=release,
-            region=_region(request),
-        )
+        with _unpacked(request, release) as folder:
+            yield Lost(
+                store=place.store,
+                keyring=keyring,
+                journal=journal,
+                release=release,
+                folder=folder,
+                settings=_settings_of_lost(request, folder),
+            )
 
 
 @contextmanager
-def recovered(request: Request, *, changes: bool) -> Iterator[Operation | None]:
+def recovered(request: Request, gone: Lost, *, changes: bool) -> Iterator[Operation | None]:
     """An operation on the recovery environment; None if its stack has no outputs."""
-    inventory = _standing(request)
+    inventory = _standing(request, gone.folder)
     if inventory is None:
         yield None
         return
     with opened_on(
-        request.folder,
+        gone.folder,
         inventory,
         REASON,
         request.progress,
@@ -116,7 +120,8 @@ def recovered(request: Request, *, changes: bool) -> Iterator[Operation | None]:
 def evidence(request: Request, gone: Lost, operation: Operation | None) -> Evidence:
     """Where the survey looks."""
     inventory = operation.inventory if operation else None
-    name = inventory.public_name if inventory else None
+    settings = environments.load(gone.folder, request.recovery)
+    name = gone.settings.public_name if gone.settings else inventory and inventory.public_name
     return Evidence(
         environment=request.environment,
         recovery=request.recovery,
@@ -125,10 +130,12 @@ def evidence(request: Request, gone: Lost, operation: Operation | None) -> Evide
         release=gone.release.digest,
         artifacts=gone.release.artifacts,
         inventory=inventory,
-        wanted_volumes=_volumes(request),
+        lost_identity=_identity(gone.settings) if gone.settings else None,
+        recovery_identity=_identity(settings),
+        wanted_volumes={name: volume.size_gib for name, volume in settings.volumes.items()},
         clients=request.clients,
-        probe_name=PublicName(name).probe if name else _no_name,
-        probe_region=partial(region_answers, gone.region),
+        probe_name=lambda: request.probe_name(name) if name else None,
+        probe_region=lambda: request.probe_region(gone.settings.region if gone.settings else None),
         now=request.now,
     )
 
@@ -145,43 +152,34 @@ def _require_known(request: Request, store: Store) -> None:
         )
 
 
-def _unpack(release: Release, folder: Path) -> None:
-    """The release is in the folder, whole; if it is there already it is kept, for it has the replay's settings."""
-    mark = folder / MARK
-    if mark.exists() and mark.read_text() == release.digest:
+@contextmanager
+def _unpacked(request: Request, release: Release) -> Iterator[Path]:
+    """Where the release is: the request's folder, or for a mere plan one that is gone afterwards."""
+    folder = Folder(path=request.folder, release=release, settings=f"stacks/Pulumi.{request.recovery}.yaml")
+    if request.only_plan:
+        with folder.copied() as copy:
+            yield copy.path
         return
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(
-            "it holds something else than this release", where=str(folder), next_step="Move it away, and run it again."
-        )
-    aside = folder.with_name(f".{folder.name}.unpacking")
-    shutil.rmtree(aside, ignore_errors=True)
-    release.unpack(aside)
-    (aside / MARK).write_text(release.digest)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside.rename(folder)
+    folder.unpack()
+    yield folder.path
 
 
-def _standing(request: Request) -> Inventory | None:
+def _standing(request: Request, folder: Path) -> Inventory | None:
     """What stands of the recovery environment; None where there is no such stack, or it has no outputs yet."""
     try:
-        return infrastructure.inventory(Project(directory=request.folder), request.recovery)
+        return infrastructure.inventory(Project(directory=folder), request.recovery)
     except (CommandFailed, InputError) as error:
         request.progress.tell(f"{request.recovery}: {error.what}")
         return None
 
 
-def _region(request: Request) -> str | None:
+def _settings_of_lost(request: Request, folder: Path) -> Environment | None:
     try:
-        return environments.load(request.folder, request.environment).region
-    except RekindleError:
+        return environments.load(folder, request.environment)
+    except RekindleError as error:
+        request.progress.tell(f"{request.environment}: {error.what}")
         return None
 
 
-def _volumes(request: Request) -> dict[str, int]:
-    wanted = environments.load(request.folder, request.recovery)
-    return {name: volume.size_gib for name, volume in wanted.volumes.items()}
-
-
-def _no_name() -> Answer:
-    return Answer(is_serving=False, said="it has none")
+def _identity(settings: Environment) -> Identity:
+    return Identity(recovers=settings.recovers, public_name=settings.public_name)

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from rekindle.backup import points
-from rekindle.errors import InputError, Refused
+from rekindle.errors import InputError, JournalDamaged, Refused
 from rekindle.parsing import nearest
-from rekindle.replay.situation import Choices, Situation
+from rekindle.replay.situation import Choices, Identity, Situation
 
 ALL_DATA = "restore-point"  # accepted as lost: begin with empty volumes
 
@@ -114,7 +114,7 @@ def plan_of(situation: Situation, choices: Choices) -> ReplayPlan:
         "epoch": epoch,
         "copies": len(restores),
     }
-    restored_to = points.barrier_at(situation.restore_point) if situation.restore_point else None
+    restored_to = _restored_to(situation)
     return ReplayPlan(
         environment=situation.environment,
         recovery=situation.recovery,
@@ -153,8 +153,40 @@ def _refusals(situation: Situation, choices: Choices) -> Iterator[Problem]:
             what=f"the key of the recovery region cannot be used: {situation.key_problem}.",
             next_step="Without it neither snapshots nor secrets can be opened; see its key policy.",
         )
+    yield from _refusals_of_pair(situation)
     yield from _volumes_too_small(situation)
     yield from _refusals_of_state(situation, choices)
+
+
+def _refusals_of_pair(situation: Situation) -> Iterator[Problem]:
+    """A public name never leads to another environment's data: the two must be declared to belong together."""
+    lost, recovery = situation.lost_identity, situation.recovery_identity
+    if lost is None:
+        yield Problem(
+            name=situation.environment,
+            what="its settings cannot be read from the release, so it cannot be told who stands by for it.",
+            next_step=f"Is stacks/Pulumi.{situation.environment}.yaml in the release that is replayed?",
+        )
+        return
+    if not _is_pair(situation, lost):
+        yield Problem(
+            name=situation.recovery,
+            what=f"stands by for {recovery.recovers or 'nobody'}, not for {situation.environment}.",
+            next_step=f"Replay onto the one whose settings say `recovers: {situation.environment}`"
+            + (f", or back onto {lost.recovers}." if lost.recovers else "."),
+        )
+    for name in sorted({recovery.public_name, situation.standing_name or lost.public_name} - {lost.public_name}):
+        yield Problem(
+            name=situation.recovery,
+            what=f"its public name is {name}, that of {situation.environment} is {lost.public_name}: "
+            "clients of the one would be given the data of the other.",
+            next_step="Only environments that serve the same public name can take each other's place.",
+        )
+
+
+def _is_pair(situation: Situation, lost: Identity) -> bool:
+    """The target recovers the lost one; or, going back, the lost one recovered the target."""
+    return situation.recovery_identity.recovers == situation.environment or lost.recovers == situation.recovery
 
 
 def _volumes_too_small(situation: Situation) -> Iterator[Problem]:
@@ -193,17 +225,32 @@ def _refusals_of_state(situation: Situation, choices: Choices) -> Iterator[Probl
 
 def _refusals_of_name(situation: Situation) -> Iterator[Problem]:
     """Unless the old environment is known not to serve, replaying might split its data in two."""
-    if not situation.public_name.is_known:
+    answer = situation.public_name
+    if answer is None:
+        yield from _refusals_without_name(situation)
+    elif answer.is_serving:
         yield Problem(
             name="public name",
-            what=f"whether {situation.environment} still serves cannot be told ({situation.public_name.said}).",
-            next_step="Mend this machine's resolver, or say --override-serving if you know that the old one is dead.",
-        )
-    elif situation.public_name.is_serving:
-        yield Problem(
-            name="public name",
-            what=f"still takes requests ({situation.public_name.said}): replaying now would split its data in two.",
+            what=f"still takes requests ({answer.said}): replaying now would split its data in two.",
             next_step=f"Stop {situation.environment} first, or say --override-serving if another gives these answers.",
+        )
+    elif not answer.is_known:
+        yield Problem(
+            name="public name",
+            what=f"whether {situation.environment} still serves cannot be told ({answer.said}).",
+            next_step="Look at the name from elsewhere, mend this machine's resolver or network if it is at fault, "
+            "or say --override-serving if you know that the old one is dead.",
+        )
+
+
+def _refusals_without_name(situation: Situation) -> Iterator[Problem]:
+    """Only its region's API can say anything of an environment that nobody can ask by name."""
+    if situation.region_api.is_serving or not situation.region_api.is_known:
+        yield Problem(
+            name="public name",
+            what=f"there is none to ask, and the API of {situation.environment}'s region does not say that it is "
+            f"lost ({situation.region_api.said}).",
+            next_step=f"Stop {situation.environment}, then say --override-serving.",
         )
 
 
@@ -216,8 +263,7 @@ def _losses_found(situation: Situation) -> Iterator[Problem]:
             next_step="",
             is_loss=True,
         )
-        return
-    for volume in situation.restore_point.volumes:
+    for volume in situation.restore_point.volumes if situation.restore_point else ():
         if volume.name not in situation.wanted_volumes:
             what = f"is in the restore point, but {situation.recovery} declares no such volume."
         elif volume.copy_id not in situation.whole_copies:
@@ -231,8 +277,8 @@ def _losses_found(situation: Situation) -> Iterator[Problem]:
 
 def _losses(situation: Situation, found: tuple[Problem, ...], accepted: set[str]) -> Iterator[str]:
     """What will be lost, in words."""
-    if situation.restore_point:
-        moment = points.barrier_at(situation.restore_point)
+    moment = _restored_to(situation)
+    if situation.restore_point and moment:
         yield f"whatever was written after {moment:%F %T} UTC (restore point {situation.restore_point.id})"
         if situation.restore_point.consistency != points.FROZEN:
             yield "what the restore point's volumes had not flushed: it was taken without the freeze"
@@ -243,7 +289,7 @@ def _losses(situation: Situation, found: tuple[Problem, ...], accepted: set[str]
 
 def _notes(situation: Situation, choices: Choices) -> Iterator[str]:
     yield f"the lost region's API: {situation.region_api.said}"
-    yield f"the public name: {situation.public_name.said}"
+    yield f"the public name: {situation.public_name.said if situation.public_name else 'there is none'}"
     if situation.region_api.is_serving:
         yield f"hosts of {situation.environment} may still run: fence them before that region's network comes back"
     if not situation.begun and any(p.name in _restored_names(situation) for p in _losses_found(situation)):
@@ -296,6 +342,22 @@ def _epoch(situation: Situation) -> int:
     if situation.begun:
         return situation.begun.epoch
     return situation.last_epoch + 1
+
+
+def _restored_to(situation: Situation) -> datetime | None:
+    """What was acknowledged before this moment comes back; JournalDamaged where the restore point names no moment."""
+    point = situation.restore_point
+    if point is None:
+        return None
+    try:
+        moment = points.barrier_at(point)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (TypeError, ValueError) as error:
+        raise JournalDamaged(
+            f"has a barrier of no moment: {error}",
+            where=f"restore point {point.id}",
+            next_step="Choose another with --restore-point.",
+        ) from error
 
 
 def _rpo(situation: Situation, choices: Choices, restored_to: datetime | None) -> float | None:

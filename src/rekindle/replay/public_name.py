@@ -1,11 +1,10 @@
-"""The public name: whether something answers behind it, and where it leads."""
+"""The public name: where it leads, and whether it is answered there."""
 
 import http.client
-import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rekindle.aws import objects
 from rekindle.aws.clients import Clients
@@ -13,14 +12,12 @@ from rekindle.environment import switch_key
 from rekindle.errors import GateFailed
 from rekindle.inventory import Inventory, Stores
 from rekindle.progress import Tell
+from rekindle.replay.serving import FIRST_SERVER_ERROR, addresses
 from rekindle.replay.situation import Answer
 
 PROBE_SECONDS = 3.0
-PROBES = 2  # one failed request is no outage, one answer is a service
 POLL_SECONDS = 0.5
 SWITCH_SECONDS = 300.0  # Route 53: three failed checks 30 s apart, then the record's TTL, and as much again
-FIRST_SERVER_ERROR = 500
-NO_ADDRESS = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})  # the only words of a resolver that answer a question
 
 
 @dataclass(frozen=True)
@@ -29,22 +26,11 @@ class PublicName:
 
     name: str
     port: int = 80
-    resolve: Callable[[str], frozenset[str]] = field(default_factory=lambda: addresses)
+    resolve: Callable[[str], frozenset[str]] = addresses
     sleep: Callable[[float], None] = time.sleep
 
-    def probe(self) -> Answer:
-        """Whether it takes requests; what answers with an error of its own does not."""
-        with ThreadPoolExecutor(PROBES) as pool:  # silence of two takes little longer than of one
-            answers = list(pool.map(self._ask_after, (POLL_SECONDS * number for number in range(PROBES))))
-        return _worst(answers)
-
-    def _ask_after(self, pause: float) -> Answer:
-        if pause:
-            self.sleep(pause)
-        return self.ask()
-
     def ask(self) -> Answer:
-        """One request to each address of the name at once: silence of many takes no longer than of one."""
+        """One request to each address of the name at once; what answers with an error of its own does not serve."""
         try:
             found = sorted(addresses(self.name))
         except OSError as error:
@@ -77,17 +63,6 @@ class PublicName:
 def _worst(answers: Sequence[Answer]) -> Answer:
     """Of several answers the one that forbids most: it serves, it cannot be told, it does not."""
     return max(reversed(answers), key=lambda answer: (answer.is_serving, not answer.is_known))
-
-
-def addresses(name: str) -> frozenset[str]:
-    """IPv4 addresses by the machine's own resolver, none while there are none; OSError if it cannot find out."""
-    try:
-        found = socket.getaddrinfo(name, None, family=socket.AF_INET, type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        if error.errno not in NO_ADDRESS:
-            raise
-        return frozenset()
-    return frozenset(str(address[0]) for *_, address in found)
 
 
 def switch(clients: Clients, stores: Stores, environment: str, recovery: str) -> None:

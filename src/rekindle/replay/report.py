@@ -5,6 +5,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from rekindle.errors import JournalDamaged
+
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseTime:
@@ -45,12 +49,19 @@ class ReplayReport:
 
     @classmethod
     def of_document(cls, document: Any) -> "ReplayReport":
-        """What `document` was made from."""
-        phases = tuple(PhaseTime(**phase) for phase in document["phases"])
-        lists = {name: tuple(document[name]) for name in ("accepted_losses", "clients_renew")}
-        return cls(**{**document, **lists, "phases": phases})
+        """What `document` was made from; JournalDamaged for anything else."""
+        try:
+            return _REPORT.validate_python(document)
+        except ValidationError as error:
+            raise JournalDamaged(
+                f"a replay's report cannot be read: {error.error_count()} of its values are not as they should be",
+                next_step="Was it written by a later version of Rekindle? Use that one.",
+            ) from error
 
 
 def seconds_between(earlier: datetime | None, later: datetime) -> float | None:
     """Never negative; None where the beginning is not known."""
     return None if earlier is None else round(max(0.0, (later - earlier).total_seconds()), 3)
+
+
+_REPORT = TypeAdapter(ReplayReport)

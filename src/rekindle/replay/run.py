@@ -19,8 +19,8 @@ from rekindle.journal.journal import Journal
 from rekindle.operation import Operation, stores_of
 from rekindle.packages import Package
 from rekindle.replay import checks
-from rekindle.replay.carry_out import ANSWERS_SINCE, Action, carry_out
-from rekindle.replay.ledger import Ledger
+from rekindle.replay.carry_out import Action, carry_out
+from rekindle.replay.ledger import ANSWERS_SINCE, Ledger
 from rekindle.replay.opening import Lost, Request, evidence, lost, recovered
 from rekindle.replay.planning import Phase, ReplayPlan, plan_of
 from rekindle.replay.public_name import PublicName, await_switched, switch
@@ -31,8 +31,8 @@ from rekindle.replay.verbs import Apply, Verbs
 
 
 def plan(request: Request) -> ReplayPlan:
-    """What `run` would do, with all that forbids it; unpacks the release and changes nothing else."""
-    with lost(request, changes=False) as gone, recovered(request, changes=False) as operation:
+    """What `run` would do, with all that forbids it; changes nothing but the folder, if it is not `only_plan`."""
+    with lost(request, changes=False) as gone, recovered(request, gone, changes=False) as operation:
         return plan_of(survey(evidence(request, gone, operation), request.choices), request.choices)
 
 
@@ -42,7 +42,7 @@ def run(request: Request, verbs: Verbs) -> ReplayReport:
     Refused, with every problem named and nothing changed, if the plan has any.
     """
     started = request.now()
-    with lost(request, changes=True) as gone, recovered(request, changes=True) as operation:
+    with lost(request, changes=True) as gone, recovered(request, gone, changes=True) as operation:
         if operation is None:
             return _refused(request, gone)
         ledger = Ledger.read(operation.journal)
@@ -74,11 +74,11 @@ def _carried_out(
 ) -> ReplayReport:
     planned = plan_of(situation, request.choices)
     planned.require_possible()
-    if situation.begun and not situation.running and ledger.done:
+    if situation.begun and not situation.running and Phase.INFRASTRUCTURE in ledger.done:
         ledger.begin(request.environment, situation.begun)  # what was built is gone: build it again
     work = Work(request=request, gone=gone, operation=operation, verbs=verbs, planned=planned, situation=situation)
     if Phase.INFRASTRUCTURE in ledger.done:  # perhaps by a run from another folder
-        infrastructure.configure(Project(directory=request.folder), request.recovery, work.settings)
+        infrastructure.configure(Project(directory=gone.folder), request.recovery, work.settings)
     return carry_out(
         planned,
         request.choices,
@@ -87,7 +87,7 @@ def _carried_out(
         request.progress,
         restore_point=situation.restore_point,
         started=started,
-        folder=str(request.folder),
+        folder=str(gone.folder),
         now=request.now,
     )
 
@@ -128,7 +128,7 @@ class Work:
         self.operation.releases.save(self.gone.release)
         self.operation.journal.append(self.gone.release.entry("replay"))
         infrastructure.up(
-            Project(directory=self.request.folder),
+            Project(directory=self.gone.folder),
             self.planned.recovery,
             Recorded(self.operation.journal, self.planned.recovery),
             Lookup(self.request.clients, self._region),
@@ -169,13 +169,13 @@ class Work:
         names = sorted(v.name for v in standing.inventory.volumes)
         checks.require_single(v for name in names for v in compute.volumes(client, tags={"Name": name}))
         holders = {
-            p.name for p in packages.load(self.request.folder / "packages", self.planned.recovery) if p.spec.backup
+            p.name for p in packages.load(self.gone.folder / "packages", self.planned.recovery) if p.spec.backup
         }
         return self.apply(names=frozenset(holders), suspend=True)
 
     def apply(self, *, names: frozenset[str] | None, suspend: bool) -> dict[str, JsonValue]:
         standing = self._standing()
-        found = packages.load(self.request.folder / "packages", self.planned.recovery)
+        found = packages.load(self.gone.folder / "packages", self.planned.recovery)
         known = packages.holders(found, self.planned.restores)
         wanted = Apply(packages=names, suspend_outbound=suspend, known=known)
         self.verbs.apply(standing, wanted)
@@ -208,7 +208,7 @@ class Work:
     def _standing(self) -> Operation:
         """The operation with what stands now that it was built."""
         if not self.operation.inventory.hosts:
-            built = infrastructure.inventory(Project(directory=self.request.folder), self.planned.recovery)
+            built = infrastructure.inventory(Project(directory=self.gone.folder), self.planned.recovery)
             self.operation = replace(self.operation, inventory=built)
         return self.operation
 
@@ -218,8 +218,8 @@ class Work:
         return self.request.choices.accept_loss | frozenset(before)
 
     def _packages(self) -> tuple[Package, ...]:
-        values = environments.load(self.request.folder, self.planned.recovery).values
-        return packages.load(self.request.folder / "packages", self.planned.recovery, values)
+        values = environments.load(self.gone.folder, self.planned.recovery).values
+        return packages.load(self.gone.folder / "packages", self.planned.recovery, values)
 
     @property
     def _region(self) -> str:

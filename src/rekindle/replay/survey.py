@@ -7,9 +7,9 @@ from datetime import datetime
 
 from rekindle.aws import compute
 from rekindle.aws.clients import Clients
-from rekindle.aws.errors import translated
+from rekindle.aws.errors import is_answer, translated
 from rekindle.backup import points
-from rekindle.errors import InputError, RekindleError
+from rekindle.errors import InputError, RekindleError, Unreachable
 from rekindle.inventory import Inventory, Stores
 from rekindle.journal.entries import RestorePoint
 from rekindle.journal.fold import Folded
@@ -18,7 +18,8 @@ from rekindle.journal.release import Artifact
 from rekindle.parsing import nearest
 from rekindle.replay.ledger import Ledger
 from rekindle.replay.report import ReplayReport
-from rekindle.replay.situation import Answer, Begun, Choices, Situation
+from rekindle.replay.serving import PATIENCE
+from rekindle.replay.situation import Answer, Begun, Choices, Identity, Situation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +33,11 @@ class Evidence:
     release: str | None
     artifacts: Sequence[Artifact]  # that the release fetches
     inventory: Inventory | None  # of the recovery environment; None: its stack has no outputs
+    lost_identity: Identity | None
+    recovery_identity: Identity
     wanted_volumes: dict[str, int]
     clients: Clients
-    probe_name: Callable[[], Answer]
+    probe_name: Callable[[], Answer | None]
     probe_region: Callable[[], Answer]
     now: Callable[[], datetime]
 
@@ -44,7 +47,9 @@ def survey(evidence: Evidence, choices: Choices) -> Situation:
     begun = committed(evidence.ledger.begun if evidence.ledger else None, evidence.folded, evidence.recovery)
     if begun and begun.release != evidence.release:
         raise InputError(
-            f"this replay goes on with release {begun.release}", next_step=f"Say --release {begun.release}."
+            f"this replay goes on with release {begun.release}, not with {evidence.release}",
+            where=f"replay {evidence.environment} --to {evidence.recovery}",
+            next_step="Ask for that release, or for none.",
         )
     if begun and choices.restore_point not in (None, begun.restore_point):
         raise InputError(
@@ -60,6 +65,9 @@ def survey(evidence: Evidence, choices: Choices) -> Situation:
     return Situation(
         environment=evidence.environment,
         recovery=evidence.recovery,
+        lost_identity=evidence.lost_identity,
+        recovery_identity=evidence.recovery_identity,
+        standing_name=evidence.inventory.public_name if evidence.inventory else None,
         now=evidence.now(),
         release=evidence.release,
         restore_point=point,
@@ -91,13 +99,14 @@ def restore_point(folded: Folded, chosen: str | None) -> RestorePoint | None:
 def region_answers(region: str | None) -> Answer:
     """Whether EC2 of a region answers; one quick question, for a lost region keeps silent."""
     if region is None:
-        return Answer(is_serving=False, said="its region is not known")
-    client = Clients(attempts=1, connect_seconds=2.0, read_seconds=5.0).ec2(region)
+        return Answer(is_serving=False, is_known=False, said="its region is not known")
+    client = Clients(attempts=1, connect_seconds=PATIENCE, read_seconds=PATIENCE).ec2(region)
     try:
         with translated(client):
             client.describe_availability_zones()
     except RekindleError as error:
-        return Answer(is_serving=False, said=error.what)
+        is_silent = isinstance(error, Unreachable) and not is_answer(error)
+        return Answer(is_serving=is_answer(error), is_known=is_answer(error) or is_silent, said=error.what)
     return Answer(is_serving=True, said="it answers")
 
 
