@@ -12,6 +12,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "process": set(),
     "parsing": {"errors"},
+    "templating": set(),
     "secrets": {"errors", "aws"},
     "plan": {"errors"},
     "progress": {"errors", "plan"},
@@ -21,8 +22,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "aws": {"errors", "progress"},
     "dcos": {"errors", "secrets", "progress"},
     "journal": {"errors", "process", "secrets", "aws", "plan", "progress"},
-    "roles": {"errors", "parsing", "environment", "inventory", "plan", "secrets"},
-    "packages": {"errors", "parsing", "environment", "inventory", "plan", "secrets", "dcos"},
+    "roles": {"errors", "parsing", "templating", "environment", "inventory", "plan", "secrets"},
+    "packages": {"errors", "parsing", "templating", "environment", "inventory", "plan", "secrets", "dcos"},
     "drivers": {"errors", "plan", "transport", "dcos", "aws", "journal", "secrets", "inventory", "progress"},
     "infrastructure": {"errors", "process", "aws", "journal", "progress", "inventory", "environment"},
 }
