@@ -142,7 +142,7 @@ def test_sizes_of_expressions_are_bounded(expression: str) -> None:
     ],
 )
 def test_what_is_wrong_is_said_as_a_sentence(source: str, says: str) -> None:
-    with pytest.raises(Exception) as caught:  # noqa: B017, PT011 - a template may raise anything
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - a template may raise anything
         text(source)
     assert says in reason(caught.value)
 
