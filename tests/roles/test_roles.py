@@ -199,7 +199,7 @@ def test_a_wrong_key_is_named_with_its_file_and_the_nearest_name(own: Path, text
         ("files: [{path: /x, template: no.j2}]\n", "no template no.j2"),
         ("files: [{path: /x}]\n", "give one of template, content, absent"),
         ("files: [{path: /x, content: a}, {path: /x, content: b}]\n", "declared twice"),
-        ('files: [{path: "/x y", content: a}]\n', "spaces"),
+        ('files: [{path: "/x y", content: a}]\n', "is no name for a file"),
         ("units: [{name: u, watches: [/nowhere]}]\n", "/nowhere"),
         ("sysctls: [{name: n, value: '1', when: settings.kernal == 'own'}]\n", "kernal"),
         ('os_packages: [{name: "{{ item }}", each: os.pakages}]\n', "pakages"),

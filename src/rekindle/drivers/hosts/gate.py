@@ -20,7 +20,9 @@ class GateKind:
         return FACTS + "".join(words("fact_gate", name, check) for name, check in checks.items())
 
     def state(self, name: str, wanted: State | None, fields: Line) -> State | None:
-        return wanted if fields == ("holds",) else None
+        if fields not in ((), ("holds",)):
+            raise ValueError("it is no gate")
+        return wanted if fields else None
 
     def change(self, steps: Sequence[Step]) -> Change:
         return Change()  # the driver waits
