@@ -233,6 +233,7 @@ def test_a_refused_login_says_which_user(sshd: Sshd, pins: MemoryPins, tmp_path:
         transport.run("m", "true")
 
 
+@pytest.mark.integration
 def test_a_host_that_boots_late_is_waited_for(tmp_path: Path, pins: MemoryPins) -> None:
     early = start(tmp_path)
     stop(early)

@@ -48,7 +48,7 @@ stage() ( # source, mode, owner:group, path, name of its folder aside
 place() ( # path, name of its folder aside
   enter "${{1%/*}}" false
   into "$2"
-  appear "$1" "$2"
+  appear "$1"
 )
 mkdir -p {STAGED.rpartition("/")[0]}
 staging=$(pwd -P)

@@ -51,10 +51,9 @@ label() { # path, file: it has the SELinux context of what is at that path
   command -v matchpathcon >/dev/null || return 0
   context=$(matchpathcon -n "$1" 2>/dev/null) && chcon "$context" "$2" 2>/dev/null || true
 }
-appear() { # path, name of the folder aside that the shell is in: what is `new` there is at the path
+appear() { # path: what is `new` in the folder aside, in which the shell is, is there; the folder is left empty
   label "$1" new
   mv -fT new "../${1##*/}"
-  cd -P .. && rmdir "./$2" 2>/dev/null || true
 }
 discard() ( # folder, name: no folder aside is left
   enter "$1" gone

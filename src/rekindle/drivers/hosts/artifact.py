@@ -37,7 +37,7 @@ artifact() { # path, its folder, name of the folder aside, URL, digest, mode
     exit 1
   fi
   chmod "$6" new
-  appear "$1" "$3"
+  appear "$1"
 }
 """
 
