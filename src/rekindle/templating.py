@@ -161,7 +161,7 @@ class _Counting(NodeTransformer):
         self.generic_visit(node)
         return self._filter("_concatenated", nodes.List(node.nodes, lineno=node.lineno, environment=self.environment))
 
-    def _filter(self, name: str, of: nodes.Expr, *arguments: nodes.Expr) -> nodes.Filter:
+    def _filter(self, name: str, of: nodes.Node, *arguments: nodes.Node) -> nodes.Filter:
         place = {"lineno": of.lineno, "environment": self.environment}
         return nodes.Filter(of, name, list(arguments), [], None, None, **place)
 
@@ -190,7 +190,7 @@ def _size(value: Any) -> int:
         elif isinstance(one, list | tuple | set | frozenset):
             left += one
         elif _is_integer(one):
-            total += one.bit_length() // 8
+            total += int(one).bit_length() // 8
     return total
 
 
@@ -200,10 +200,10 @@ def _product(*values: Any) -> int:
     Of integers alone a number is made, and its bits are what counts.
     """
     if all(_is_integer(value) for value in values):
-        return sum(value.bit_length() for value in values) * (WORK_LIMIT // INTEGER_BITS)
+        return sum(int(value).bit_length() for value in values) * (WORK_LIMIT // INTEGER_BITS)
     total = 1
     for value in values:
-        total *= max(1, abs(value) if _is_integer(value) else _size(value))
+        total *= max(1, abs(int(value)) if _is_integer(value) else _size(value))
     return total
 
 

@@ -4,11 +4,11 @@ The value goes to the host in the stream of files and comes back only to be dige
 """
 
 import base64
-import binascii
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from rekindle.drivers.hosts.kind import octal
 from rekindle.errors import CommandFailed, InputError
 from rekindle.plan import State, Step
 from rekindle.secrets import Keyring, Secret
@@ -64,9 +64,14 @@ class SecretFileDriver:
         try:
             mode, owner, encoded, path = line.split(" ", 3)
             secret = Secret(base64.b64decode(encoded, validate=True).decode())
-        except (ValueError, binascii.Error) as error:
-            raise CommandFailed("its secret files could not be read", where=target) from error
-        return path, {"digest": self._keyring.digest(secret), "mode": f"0{mode}", "owner": owner}
+            state = {"digest": self._keyring.digest(secret), "mode": octal(mode), "owner": owner}
+        except ValueError:  # its text may hold the secret, so the error is raised alone
+            raise CommandFailed(
+                "its secret files could not be read",
+                where=target,
+                next_step="Log in and look: are its system tools (stat, base64) the usual ones?",
+            ) from None
+        return path, state
 
 
 def _path(subject: str) -> str:

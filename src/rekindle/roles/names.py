@@ -36,7 +36,7 @@ def require(kind: str, name: str, *, where: str) -> None:
     if not FORMS[kind].fullmatch(name):
         shown = name if len(name) <= 100 else f"{name[:99]}…"
         raise InputError(
-            f"{shown!r} is no name for {'an' if kind[0] in 'aou' else 'a'} {kind}"
+            f"{shown!r} is no name for {'an' if kind[0] in 'aeio' else 'a'} {kind}"
             if kind not in ("value of a sysctl", "shell text")
             else f"{shown!r} is no {kind}",
             where=where,

@@ -51,7 +51,7 @@ class FileKind:
         match fields:
             case ("regular file" | "regular empty file", mode, owner, group, sha256):
                 return file_state(SHA256 + sha256, mode=octal(mode), owner=owner, group=group)
-            case (other, _, _, _):
+            case (other, _, _, _) if not other.startswith("regular"):
                 return {"is": other}
             case ():
                 return None
