@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from contextlib import suppress
+from importlib import import_module
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -419,7 +420,7 @@ def test_templates_reach_and_exhaust_nothing(own: Path, text: str, says: str) ->
 
 
 def test_subjects_of_a_host_are_counted(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rekindle.roles.render.SUBJECTS_LIMIT", 50)
+    monkeypatch.setattr(import_module("rekindle.roles.render"), "SUBJECTS_LIMIT", 50)
     write(own, "master", "os_packages: [{name: 'p{{ item }}', each: 'range(60) | list'}]\n")
     with pytest.raises(InputError, match="more than 50 subjects"):
         rendered(host("m", Role.MASTER, 4), directory=own)
