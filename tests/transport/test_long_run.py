@@ -1,8 +1,10 @@
 """Long commands over a systemd that is a table: started once, waited for, read once."""
 
 import re
+import subprocess
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -165,6 +167,30 @@ def test_what_systemd_says_oddly_is_an_error_and_starts_nothing(said: str) -> No
     with pytest.raises(CommandFailed, match="cannot be read"):
         long_run(odd, "h", "install", COMMAND, timeout=1, progress=print)
     assert not any(started)
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+def test_the_shell_tells_a_systemd_that_fails_from_a_unit_that_is_not_there(tmp_path: Path, is_up: bool) -> None:
+    answer = (
+        "echo ActiveState=active; echo SubState=exited; echo ExecMainStatus=0" if is_up else "echo no bus >&2; exit 1"
+    )
+    for tool, text in (("systemctl", answer), ("journalctl", "echo last")):
+        (tmp_path / tool).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / tool).chmod(0o755)
+
+    def here(command: str, *, timeout: float, stdin: bytes = b"") -> Result:
+        assert "systemd-run" not in command
+        path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        done = subprocess.run(["sh", "-c", command], input=stdin, capture_output=True, env=path, check=False)
+        return Result(
+            host="h", command="", exit_code=done.returncode, stdout=done.stdout.decode(), stderr=done.stderr.decode()
+        )
+
+    if is_up:
+        assert long_run(here, "h", "install", COMMAND, timeout=9, progress=print).stdout == "last\n"
+        return
+    with pytest.raises(CommandFailed, match="no bus"):
+        long_run(here, "h", "install", COMMAND, timeout=9, progress=print)
 
 
 @pytest.mark.parametrize("name", ["fetch-../a b", "x" * 300, "ü\n"])

@@ -75,6 +75,7 @@ def test_the_pin_goes_before_the_console_and_that_before_the_inventory(
     with reached(monkeypatch, ssh, found, pins, first_key=lambda h: key_text(OWN)) as first:
         first.run("m", "true")
     assert pins.keys == {("m", "i-1"): key_text(OWN)}
+    monkeypatch.setattr(pins, "pin", pytest.fail)  # what is pinned is not pinned again
     with reached(monkeypatch, ssh, found, pins, first_key=lambda h: key_text(FORGED)) as again:
         again.run("m", "true")
 
@@ -99,7 +100,31 @@ def test_a_host_without_a_usable_key_is_not_spoken_to(
     assert not machine.opened
 
 
+@pytest.mark.parametrize("port", [22, 2222])
+def test_a_known_key_is_known_on_any_port(monkeypatch: pytest.MonkeyPatch, pins: MemoryPins, port: int) -> None:
+    found = inventory(host("m", 1, **PINNED), port=port)
+    assert reached(monkeypatch, FakeSsh({"10.0.0.1": FakeHost(OWN)}), found, pins).run("m", "echo ok").stdout == "ok\n"
+
+
 # Connections
+
+
+@pytest.mark.parametrize(
+    ("is_pinned", "lets_in", "seconds"), [(False, True, 90), (True, True, 30), (False, False, 15), (True, False, 15)]
+)
+def test_a_host_that_never_booted_is_waited_for_longest(
+    monkeypatch: pytest.MonkeyPatch, pins: MemoryPins, is_pinned: bool, lets_in: bool, seconds: int
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda pause: now.__setitem__(0, now[0] + pause))
+    known, machine = host("m", 1, **PINNED), FakeHost(OWN, answers=not lets_in, lets_in=lets_in)
+    if is_pinned:
+        pins.pin(known, key_text(OWN))
+    with pytest.raises(Unreachable):
+        reached(monkeypatch, FakeSsh({"10.0.0.1": machine}), inventory(known), pins, boot_timeout=90.0).run("m", "x")
+    assert seconds <= now[0] < seconds + 4
+    assert machine.opened > 5
 
 
 def test_a_host_that_boots_late_is_waited_for(monkeypatch: pytest.MonkeyPatch, pins: MemoryPins) -> None:
@@ -220,6 +245,7 @@ def test_a_login_shell_that_fails_shows_what_it_said(monkeypatch: pytest.MonkeyP
     ("script", "says"),
     [
         ("echo x; exit 0", "not whole"),
+        ("exit 0", "not whole"),
         ("echo x; echo end of facts; exit 0", None),
         ("echo x; false", "exited with 1"),
         ("yes | head -c 300", "longer"),

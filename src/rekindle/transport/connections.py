@@ -130,7 +130,6 @@ class Connections:
             except RekindleError as error:
                 slot.failure, slot.failed_at = error, time.monotonic()
                 raise
-            slot.failure = None
             return slot.connection
 
     def _connect(self, host: Host) -> Any:
