@@ -103,6 +103,10 @@ def written(*steps: Step) -> Asked:
 # Reading
 
 
+def test_tools_are_asked_in_the_language_that_is_read() -> None:
+    assert driver(Asked())._script({}).startswith("export LC_ALL=C\n")
+
+
 def test_every_kind_is_here() -> None:
     assert {subject.partition(":")[0] for subject in STATES} == set(KINDS)
 
@@ -248,6 +252,9 @@ def test_files_are_put_and_gone_and_what_they_need_comes_before() -> None:
     assert asked.before.index("groupadd") < asked.before.index("useradd")
     assert "sh -eu -c r" in asked.after
     assert "rekindle: group" in asked.before
+    order = ("sysctl -q -w", "systemctl restart", "sh -eu -c r")
+    script = written(*(step(s, None, STATES[s]) for s in ("command:c", "unit:u.service", "sysctl:net.a"))).after
+    assert sorted(order, key=script.index) == list(order)
     assert asked.puts == 1
 
 

@@ -31,14 +31,15 @@ FORMS = {
 }
 
 
+TEXTS = frozenset({"url", "sha256", "value of a sysctl", "shell text"})  # of what is no subject's name
+SHOWN = 100  # characters of a name that an error quotes
+
+
 def require(kind: str, name: str, *, where: str) -> None:
     """Returns if the whole name is one of this kind; InputError otherwise."""
     if not FORMS[kind].fullmatch(name):
-        shown = name if len(name) <= 100 else f"{name[:99]}…"
         raise InputError(
-            f"{shown!r} is no name for {'an' if kind[0] in 'aeio' else 'a'} {kind}"
-            if kind not in ("value of a sysctl", "shell text")
-            else f"{shown!r} is no {kind}",
+            f"{name[:SHOWN]!r} is no {kind if kind in TEXTS else f'{kind} name'}",
             where=where,
             next_step="docs/roles.md says which characters names may have.",
         )

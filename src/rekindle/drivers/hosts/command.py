@@ -11,7 +11,7 @@ from rekindle.plan import State, Step
 
 FACTS = rf"""
 fact_command() {{
-  if sh -c "$2" >/dev/null 2>&1 </dev/null; then guard=holds; else guard=fails; fi
+  if sh -c "$2" >/dev/null 2>&1; then guard=holds; else guard=fails; fi
   printf 'command\t%s\t%s\t%s\n' "$1" "$guard" "$(cat "{STAMPS}/commands/$1" 2>/dev/null)"
 }}
 """

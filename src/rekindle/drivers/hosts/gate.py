@@ -7,7 +7,7 @@ from rekindle.plan import State, Step
 
 FACTS = r"""
 fact_gate() {
-  if sh -c "$2" >/dev/null 2>&1 </dev/null; then printf 'gate\t%s\tholds\n' "$1"; else printf 'gate\t%s\n' "$1"; fi
+  if sh -c "$2" >/dev/null 2>&1; then printf 'gate\t%s\tholds\n' "$1"; else printf 'gate\t%s\n' "$1"; fi
 }
 """
 
