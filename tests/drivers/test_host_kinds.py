@@ -5,6 +5,7 @@ import shlex
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from rekindle.drivers.hosts import KINDS, HostDriver, content_digest, file_state
 from rekindle.drivers.hosts import driver as module
 from rekindle.drivers.hosts.file import UNIT_FILES
+from rekindle.drivers.hosts.unit import ENABLE
 from rekindle.errors import CommandFailed, GateFailed, InputError, Refused
 from rekindle.plan import Declared, State, Step
 from rekindle.transport import PutFile, Result, files
@@ -283,6 +285,39 @@ def test_an_artifact_is_asked_for_with_its_digest() -> None:
     ((_, script, _),) = written(step("artifact:/a/b", None, STATES["artifact:/a/b"])).long
     call = shlex.split(script.splitlines()[-1])
     assert (call[0], call[1], call[2], call[4:]) == ("artifact", "/a/b", "/a", ["http://u", DIGEST, "0755"])
+
+
+def test_an_artifact_goes_to_a_path_or_nowhere() -> None:
+    with pytest.raises(InputError, match="is no path"):
+        written(step("artifact:/a/../b", None, STATES["artifact:/a/b"]))
+
+
+def with_systemctl(folder: Path, script: str, text: str) -> str:
+    """What shell text prints where systemctl is this script."""
+    (folder / "systemctl").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "systemctl").chmod(0o755)
+    path = {"PATH": f"{folder}:/usr/bin:/bin"}
+    return subprocess.run(["sh", "-euc", text], env=path, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("enabled", "asks"), [("static", False), ("indirect", False), ("disabled", True), ("enabled", True), ("", True)]
+)
+def test_a_unit_is_enabled_unless_it_needs_none(tmp_path: Path, enabled: str, asks: bool) -> None:
+    script = f'case $1 in is-enabled) echo {enabled or "no"} ;; *) echo "$@" ;; esac'
+    said = with_systemctl(tmp_path, script, f"{ENABLE}enable_unit u.service")
+    assert said == ("enable -- u.service\n" if asks else "")
+
+
+def test_facts_of_units_are_told_in_the_order_in_which_they_were_asked(tmp_path: Path) -> None:
+    shown = r"printf 'UnitFileState=enabled\nActiveState=active\n\nUnitFileState=\nActiveState=inactive\n'"
+    script = one_kind("unit", {"a.service": None, "b.service": None})
+    told = ["unit\ta.service\tenabled\tactive\t", "unit\tb.service\t\tinactive\t"]
+    assert with_systemctl(tmp_path, shown, script).splitlines() == told
+
+
+def one_kind(kind: str, wanted: Mapping[str, State | None]) -> str:
+    return driver(Asked())._kinds[kind].facts(wanted)
 
 
 def test_content_that_is_not_at_hand_is_said() -> None:

@@ -44,6 +44,8 @@ INSTALLED = "roles tree active target "
         (UnitKind(), "u", {}, ("enabled", "active", ""), {"enabled": True, "active": True}),
         (UnitKind(), "u", {}, ("static", "active", ""), {"enabled": True, "active": True}),
         (UnitKind(), "u", {}, ("enabled", "failed", ""), {"enabled": True, "active": False}),
+        (UnitKind(), "u", {}, ("enabled", "activating", ""), {"enabled": True, "active": False}),
+        (UnitKind(), "u", {}, ("disabled", "activating", ""), {"enabled": False, "active": False}),
         (UnitKind(), "u", {}, ("disabled", "inactive", ""), None),
         (UnitKind(), "u", {}, ("", "inactive", ""), None),
         (
@@ -197,10 +199,16 @@ def test_an_artifact_is_kept_only_with_its_digest(tmp_path: Path, request: pytes
     request.addfinalizer(lambda: stamp.unlink(missing_ok=True))
     with pytest.raises(CommandFailed, match="has the digest"):
         make_true(driver(wrong), wrong)
-    assert not (tmp_path / "got").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["source"], "nothing of it is left"
     assert make_true(driver(right), right) == dict([right])
+    assert {path.name for path in tmp_path.iterdir()} == {"source", "got"}
     (tmp_path / "got").write_bytes(b"altered")
     assert driver(right).read("h", [right[0]])[right[0]] != right[1], "a kept digest does not outlive the file"
+    (tmp_path / "got").unlink()
+    (tmp_path / "got").symlink_to(source)
+    assert driver(right).read("h", [right[0]])[right[0]] is None, "what a link leads to may be another's"
+    assert make_true(driver(right), right) == dict([right])
+    assert not (tmp_path / "got").is_symlink()
 
 
 def test_a_gate_that_stays_shut_says_what_it_said_last() -> None:
