@@ -39,6 +39,13 @@ INSTALLED = "roles tree active target "
             (INSTALLED, "slave ", "2.0.1", "http://b"),
             {**WANTED, "version": "2.0.1"},
         ),
+        (
+            InstallKind(),
+            "dcos",
+            WANTED,
+            (INSTALLED, "slave ", "2.10", "http://b"),
+            {**WANTED, "version": "2.10"},
+        ),
         (InstallKind(), "dcos", WANTED, ("roles tree ", "slave ", "", ""), {"half_installed": "roles tree"}),
         (InstallKind(), "dcos", WANTED, ("tree ", "", "", ""), {"half_installed": "tree"}),
         (UnitKind(), "u", {}, ("enabled", "active", ""), {"enabled": True, "active": True}),
