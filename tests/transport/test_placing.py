@@ -318,6 +318,45 @@ def attacked(top: Path, theirs: Path, aside: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("path", ["conf", "conf/deep"])
+def test_a_folder_that_becomes_a_link_as_it_is_entered_is_refused(
+    top: Path, theirs: Path, path: str, shell: str
+) -> None:
+    swap = f'swap() {{ ln -s {top}/etc "$1"; }}\n'
+    done = run(f"{swap}enter {theirs}/{path} swap\ntouch here\n", shell)
+    assert f"{theirs}/conf became a link" in done.stderr
+    assert done.returncode != 0
+    assert is_unharmed(top)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("swap", "says"),
+    [
+        ("mkdir -m 0755 x", "was swapped"),
+        ("mkdir -m 0700 x; chown nobody x", "was swapped"),
+        ("mkdir -m 1700 x", "was swapped"),
+        ("ln -s {top}/etc x", "became a link"),
+        ("mkdir -m 0700 {top}/etc/own; ln -s {top}/etc/own x", "became a link"),
+        (":", "became a link"),
+    ],
+)
+def test_a_folder_aside_is_roots_alone_or_nothing_is_done(
+    top: Path, theirs: Path, swap: str, says: str, shell: str
+) -> None:
+    done = run(f"cd {theirs}; {swap.format(top=top)}\ninto x\ntouch here\n", shell)
+    assert says in done.stderr
+    assert done.returncode != 0
+    assert not list(top.rglob("here"))
+
+
+@pytest.mark.parametrize("mode", ["0700", "2700"])
+def test_a_folder_aside_is_entered(theirs: Path, mode: str) -> None:
+    assert run(f"cd {theirs}; mkdir -m {mode} x\ninto x\ntouch here\n").returncode == 0
+    assert (theirs / "x" / "here").exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_a_race_is_never_won(top: Path, theirs: Path, shell: str) -> None:
     """Each try either places the file where it belongs, or refuses; nothing of root's is touched."""
     (theirs / "conf").mkdir()
