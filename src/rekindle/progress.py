@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TypeAlias
 
-from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
 from rekindle.errors import RekindleError
 from rekindle.plan import Step
+from rekindle.terminal import Terminal
 
 Tell: TypeAlias = Callable[[str], None]
 """Takes one line about what is being waited for; the newest line replaces the one before."""
@@ -34,7 +34,7 @@ class Phase:
 class Progress:
     """A spinner with the newest line on a terminal, plain lines elsewhere; a Watcher of plans."""
 
-    console: Console
+    console: Terminal
     clock: Callable[[], float] = time.monotonic
     phases: list[Phase] = field(default_factory=list)
     _status: Status | None = None

@@ -9,7 +9,7 @@ from moto import mock_aws
 
 from rekindle.aws import compute
 from rekindle.aws.clients import Clients
-from rekindle.errors import CommandFailed, GateFailed
+from rekindle.errors import CommandFailed, GateFailed, Refused
 
 REGION, ELSEWHERE = "us-east-1", "us-west-2"
 TAGS = {"rekindle:environment": "dev"}
@@ -165,13 +165,20 @@ ssh-rsa AAAAB3Nza root@ip-10-0-0-7
         ("ssh-ed25519 AAAAforged", None),
         (CONSOLE.format(number=1), "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA+/x1"),
         (CONSOLE.format(number=1).replace("\n", "\r\n"), "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA+/x1"),
-        (CONSOLE.format(number=1) + CONSOLE.format(number=2), "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA+/x2"),
+        (CONSOLE.format(number=1) * 2, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA+/x1"),
         (CONSOLE.format(number=1).partition("-----END SSH HOST KEY KEYS")[0], None),
         (CONSOLE.format(number=1).replace("ssh-ed25519", "ssh-dss"), None),
     ],
 )
 def test_the_host_key_is_read_from_the_console(console: str, key: str | None) -> None:
     assert compute.host_key(console) == key
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1), (1, 2, 1)])
+def test_a_second_key_on_the_console_makes_none_of_them_trusted(order: tuple[int, ...]) -> None:
+    with pytest.raises(Refused, match="several different SSH host keys") as caught:
+        compute.host_key("".join(CONSOLE.format(number=number) for number in order), "m (i-1)")
+    assert caught.value.where == "m (i-1)"
 
 
 def test_the_console_is_waited_for(ec2: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,19 +1,25 @@
 """Roles as data: loading, what is refused and how, and what a host's role renders to."""
 
+import json
 import os
 import re
 import subprocess
+from contextlib import suppress
+from importlib import import_module
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rekindle.errors import InputError
 from rekindle.inventory import Host, Inventory, Role, Ssh
-from rekindle.roles import DcosSettings, HostSettings, Rendered, Variables, config_yaml, load, render
+from rekindle.roles import DcosSettings, HostSettings, Rendered, Variables, config_yaml, load, render, schema
 from rekindle.roles.genconf import config
+from rekindle.roles.names import require
 
 ROLES = Path(__file__).parents[2] / "roles"
 DCOS = DcosSettings(version="2.1", installer_url="http://artifacts/i.sh", installer_sha256="0" * 64)
@@ -199,7 +205,7 @@ def test_a_wrong_key_is_named_with_its_file_and_the_nearest_name(own: Path, text
         ("files: [{path: /x, template: no.j2}]\n", "no template no.j2"),
         ("files: [{path: /x}]\n", "give one of template, content, absent"),
         ("files: [{path: /x, content: a}, {path: /x, content: b}]\n", "declared twice"),
-        ('files: [{path: "/x y", content: a}]\n', "spaces"),
+        ('files: [{path: "/x y", content: a}]\n', "is no file name"),
         ("units: [{name: u, watches: [/nowhere]}]\n", "/nowhere"),
         ("sysctls: [{name: n, value: '1', when: settings.kernal == 'own'}]\n", "kernal"),
         ('os_packages: [{name: "{{ item }}", each: os.pakages}]\n', "pakages"),
@@ -211,6 +217,277 @@ def test_what_cannot_be_rendered_is_named(own: Path, text: str, says: str) -> No
         rendered(host("m", Role.MASTER, 4), directory=own)
     assert says in str(caught.value)
     assert "master/role.yaml, for m" in caught.value.where
+
+
+NAMES = {  # of each kind: one that is none, whole
+    "groups: [{name: NAME}]": "group",
+    "users: [{name: NAME}]": "user",
+    "users: [{name: u, groups: [NAME]}]": "group",
+    "os_packages: [{name: NAME}]": "os_package",
+    "sysctls: [{name: NAME, value: '1'}]": "sysctl",
+    "units: [{name: NAME}]": "unit",
+    "commands: [{name: NAME, run: r, guard: g}]": "command",
+    "gates: [{name: NAME, check: c}]": "gate",
+}
+PATHS = {
+    "directories: [{path: NAME}]": "directory",
+    "files: [{path: NAME, content: x}]": "file",
+    "files: [{path: NAME, absent: true}]": "file",
+    f"artifacts: [{{path: NAME, url: 'http://u', sha256: '{'0' * 64}'}}]": "artifact",
+    "users: [{name: u, home: NAME}]": "directory",
+    "users: [{name: u, shell: NAME}]": "file",
+}
+OWNERS = {
+    "files: [{path: /f, content: x, owner: NAME}]": "user",
+    "files: [{path: /f, content: x, group: NAME}]": "group",
+    "directories: [{path: /d, owner: NAME}]": "user",
+}
+NO_NAMES = [
+    "a\n",
+    "a\nb",
+    "",
+    "-a",
+    "$(id)",
+    "`id`",
+    "a;b",
+    "a b",
+    "a'b",
+    'a"b',
+    "a\\b",
+    "../a",
+    "a/b",
+    "ä",
+    "a\x1b",
+    "x" * 300,
+]
+NO_PATHS = [
+    "a",
+    "/",
+    "/a/",
+    "//a",
+    "/a/../b",
+    "/a/.",
+    "/..",
+    "/a\n",
+    "/$(id)",
+    "/a;b",
+    "/a b",
+    "/a'b",
+    "/\x1b",
+    "/" + "x" * 300,
+]
+
+
+def role_with(form: str, name: str) -> str:
+    """A role with that name, as a template makes it, so that YAML's own rules are no hindrance."""
+    return form.replace("NAME", json.dumps("{{ " + json.dumps(name) + " }}")) + "\n"
+
+
+@pytest.mark.parametrize(("kind", "names"), [(k, NO_NAMES) for k in NAMES.values()] + [("file", NO_PATHS)])
+def test_a_name_is_one_of_its_kind_whole(kind: str, names: list[str]) -> None:
+    for name in names:
+        with pytest.raises(InputError, match=f"is no {kind} name"):
+            require(kind, name, where="here")
+
+
+@pytest.mark.parametrize(
+    ("form", "kind", "name"),
+    [(form, kind, "a\n") for form, kind in NAMES.items()] + [(form, kind, "/a\n") for form, kind in PATHS.items()],
+)
+def test_a_role_gives_no_other_name(own: Path, form: str, kind: str, name: str) -> None:
+    write(own, "master", role_with(form, name))
+    with pytest.raises(InputError, match=f"is no {kind} name") as caught:
+        rendered(host("m", Role.MASTER, 4), directory=own)
+    assert "master/role.yaml, for m" in caught.value.where
+
+
+@pytest.mark.parametrize(("form", "kind"), OWNERS.items())
+@pytest.mark.parametrize("name", ["a:b", "0"])
+def test_an_owner_is_a_name_too(own: Path, form: str, kind: str, name: str) -> None:
+    write(own, "master", form.replace("NAME", json.dumps(name)) + "\n")
+    with pytest.raises(InputError, match=f"is no {kind} name"):
+        rendered(host("m", Role.MASTER, 4), directory=own)
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        ("units: [{name: NAME}]", "systemd-fsck@dev-sda1:x.service"),
+        ("os_packages: [{name: NAME}]", "libstdc++6"),
+        ("sysctls: [{name: NAME, value: '*/% x'}]", "net.ipv4.conf.eth0.rp_filter"),
+        ("files: [{path: NAME, content: x}]", "/etc/a.d/..x/99-b@c,d~e+f=g:h%i_"),
+        ("users: [{name: NAME}]", "_dcos.3dt-x"),
+        ("commands: [{name: NAME, run: r, guard: g}]", "swap-off_1.2"),
+    ],
+)
+def test_names_that_hosts_have_are_taken(own: Path, form: str, name: str) -> None:
+    write(own, "master", role_with(form, name))
+    assert any(subject.endswith(f":{name}") for subject in subjects(rendered(host("m", Role.MASTER, 4), directory=own)))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("artifacts: [{path: /a, url: 'file:///etc/shadow', sha256: D}]", "url"),
+        ("artifacts: [{path: /a, url: '-o/etc/x', sha256: D}]", "url"),
+        ("artifacts: [{path: /a, url: 'http://u/a b', sha256: D}]", "url"),
+        ("artifacts: [{path: /a, url: 'http://u', sha256: d}]", "sha256"),
+        ('artifacts: [{path: /a, url: "http://u", sha256: "{{ \'D\' }}\\n"}]', "sha256"),
+        ('sysctls: [{name: a.b, value: "1\\nkernel.core_pattern = |/x"}]', "value of a sysctl"),
+        ('commands: [{name: c, run: "a\\0b", guard: g}]', "shell text"),
+        ('commands: [{name: c, run: r, guard: "a\\0b"}]', "shell text"),
+        ('gates: [{name: c, check: "a\\0b"}]', "shell text"),
+        ("gates: [{name: c, check: \"{{ 'x' * 70000 }}\"}]", "shell text"),
+    ],
+)
+def test_what_becomes_a_word_of_shell_is_one(own: Path, text: str, says: str) -> None:
+    write(own, "master", text.replace("D", "a" * 64) + "\n")
+    with pytest.raises(InputError, match=f"is no {says}"):
+        rendered(host("m", Role.MASTER, 4), directory=own)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gates: [{name: c, check: x, after: [privat_agent]}]",
+        "gates: [{name: c, check: x, timeout: .nan}]",
+        "gates: [{name: c, check: x, timeout: .inf}]",
+        "gates: [{name: c, check: x, timeout: 0}]",
+        "commands: [{name: c, run: r, guard: g, timeout: 1e9}]",
+        "units: [{name: u, stopped: true, watches: [/f]}]",
+        "files: [{path: /f, content: 1}]",
+        "files: {path: /f}",
+        "files: [[]]",
+        "1: 2",
+        "files: [{1: 2}]",
+        "? [a, b]\n: c",
+        "files: &a [*a]",
+        "files: [{path: /f, content: &a [*a]}]",
+        "groups: [{name: !!python/object:os.system x}]",
+        "groups: [{name: 2001-01-01}]",
+        "summary: !!binary ____",
+        '"\\ud800": x',
+        'groups: [{name: "\\ud800"}]',
+    ],
+)
+def test_an_odd_role_is_an_input_error(own: Path, text: str) -> None:
+    write(own, "master", text + "\n")
+    with pytest.raises(InputError) as caught:
+        rendered(host("m", Role.MASTER, 4), directory=own)
+    assert "master/role.yaml" in caught.value.where
+
+
+KEYS = st.sampled_from([*schema.RoleFile.model_fields, *schema.File.model_fields, "name", "value"]) | st.integers()
+LEAVES = st.none() | st.booleans() | st.floats() | st.text(max_size=5) | st.sampled_from(["{{ host }}", "{{", "/f"])
+ROLE = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=ROLE)
+def test_whatever_a_role_holds_it_renders_or_is_an_input_error(own: Path, data: Any) -> None:
+    given = data if isinstance(data, dict) else {"files": data}
+    (own / "master" / "role.yaml").write_text(yaml.dump({"version": 1, "summary": "s", **given}))
+    with suppress(InputError):
+        rendered(host("m", Role.MASTER, 4), directory=own)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("os_packages: [{name: p, each: 'range(2000)'}]", "is no list"),
+        ("os_packages: [{name: p, each: 'range(10**9)'}]", "Range too big"),
+        ("os_packages: [{name: p, each: \"'text'\"}]", "is no list"),
+        ("os_packages: [{name: p, each: os}]", "is no list"),
+        ("os_packages: [{name: p, each: '3'}]", "is no list"),
+        ("files: [{path: /f, content: \"{{ 'x' * 10**9 }}\"}]", "more than a template may"),
+        ("files: [{path: '/f{{ item }}', each: '[1,2,3,4,5,6]', content: \"{{ item }}{{ 'x' * 900000 }}\"}]", "larger"),
+        ("files: [{path: /f, content: \"{{ '\\ud800' }}\"}]", "surrogates not allowed"),
+        ("files: [{path: /f, content: '{{ 1 // 0 }}'}]", "division"),
+        ("files: [{path: /f, content: '{{ host.__class__ }}'}]", "unsafe"),
+        ("files: [{path: /f, content: '{{ inventory.parse_file(1) }}'}]", "unsafe"),
+        ("files: [{path: /f, when: '1 +', content: x}]", "line 1"),
+        ("files: [{path: /f, template: ../../../etc/passwd}]", "no template"),
+        ("files: [{path: /f, template: /etc/passwd}]", "no template"),
+        ("files: [{path: /f, template: link.j2}]", "no template"),
+        ("files: [{path: /f, template: binary.j2}]", "utf-8"),
+        ("files: [{path: /f, template: other.j2}]", "no loader"),
+    ],
+)
+def test_templates_reach_and_exhaust_nothing(own: Path, text: str, says: str) -> None:
+    write(own, "master", text + "\n")
+    templates = own / "master" / "templates"
+    (templates / "link.j2").symlink_to("/etc/passwd")
+    (templates / "binary.j2").write_bytes(b"\xff\xfe")
+    (templates / "other.j2").write_text("{% include 'binary.j2' %}")
+    with pytest.raises(InputError, match=says) as caught:
+        rendered(host("m", Role.MASTER, 4), directory=own)
+    assert "master/role.yaml, for m" in caught.value.where
+
+
+def test_subjects_of_a_host_are_counted(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("rekindle.roles.render"), "SUBJECTS_LIMIT", 50)
+    write(own, "master", "os_packages: [{name: 'p{{ item }}', each: 'range(60) | list'}]\n")
+    with pytest.raises(InputError, match="more than 50 subjects"):
+        rendered(host("m", Role.MASTER, 4), directory=own)
+
+
+def test_roles_that_include_much_are_gone_through_once(own: Path) -> None:
+    for n in range(40):
+        write(own, f"r{n}", f"includes: [{', '.join(f'r{m}' for m in (n + 1, n + 2) if m < 40)}]\n")
+    assert load(own).parts("r0") == tuple(f"r{n}" for n in reversed(range(40)))
+
+
+def test_roles_that_include_one_another_too_deep_are_refused(own: Path) -> None:
+    for n in range(60):
+        write(own, f"r{n}", f"includes: [r{n + 1}]\n" if n < 59 else "")
+    with pytest.raises(InputError, match="50 deep"):
+        load(own)
+
+
+@pytest.mark.parametrize("changed", ["/a", "/b", "/c"])
+def test_a_change_of_any_watched_file_changes_the_inputs(own: Path, changed: str) -> None:
+    def inputs(of: str) -> dict[str, Any]:
+        contents = {path: "new" if path == of else "old" for path in ("/a", "/b")}
+        files = ", ".join(f"{{path: {path}, content: {content}}}" for path, content in contents.items())
+        digest = ("1" if of == "/c" else "0") * 64
+        write(
+            own,
+            "master",
+            f"files: [{files}]\nartifacts: [{{path: /c, url: 'http://u', sha256: '{digest}'}}]\n"
+            "units: [{name: u.service, watches: [/a, /b, /c]}]\n"
+            "commands: [{name: c, run: r, guard: g, watches: [/a, /b, /c]}]\n",
+        )
+        found = rendered(host("m", Role.MASTER, 4), directory=own).declared
+        return {d.subject: (d.state or {})["inputs"] for d in found if d.subject in ("unit:u.service", "command:c")}
+
+    before, after = inputs("nothing"), inputs(changed)
+    assert before.keys() == after.keys() == {"unit:u.service", "command:c"}
+    assert all(before[subject] != after[subject] for subject in before)
+
+
+def test_when_and_each_say_what_applies_here(own: Path) -> None:
+    write(
+        own,
+        "master",
+        "groups: [{name: 'g{{ item }}', each: '[1, 2, 3]', when: item != 2}, {name: never, when: 'false'}]\n"
+        "files: [{path: /gone, absent: true}, {path: /fixed, content: x, fixed: true, mode: '0600'}]\n"
+        "units: [{name: off.service, stopped: true}, {name: on.service}]\ninstall: master\n",
+    )
+    found = rendered(host("m", Role.MASTER, 4), directory=own)
+    states = {d.subject: d.state for d in found.declared}
+    assert {subject for subject in states if subject.startswith("group:")} == {"group:g1", "group:g3"}
+    assert (states["file:/gone"], states["unit:off.service"]) == (None, None)
+    assert states["unit:on.service"] == {"enabled": True, "active": True}
+    assert states["file:/fixed"] == {
+        "content": "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
+        "mode": "0600",
+        "owner": "root",
+        "group": "root",
+    }
+    assert states["install:dcos"] == {"role": "master", "version": "2.1", "bootstrap_url": "http://10.0.0.3"}
+    assert found.fixed == {("m", "file:/fixed")}
 
 
 def test_an_unknown_operating_system_is_named() -> None:

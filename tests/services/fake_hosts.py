@@ -26,9 +26,9 @@ class FakeHosts:
         ]
         return "".join(lines)
 
-    def put(self, host: str, files: Sequence[PutFile], *, before: str = "", after: str = "") -> object:
+    def put(self, host: str, files: Sequence[PutFile], *, gone: Sequence[str] = ()) -> object:
         self.files[host].update({file.path: file for file in files})
-        for path in after.removeprefix("rm -f -- ").split() if after else ():
+        for path in gone:
             self.files[host].pop(path, None)
         return None
 

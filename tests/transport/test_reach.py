@@ -1,6 +1,7 @@
 """Which master is spoken to, and which host keys are known."""
 
 from ipaddress import IPv4Address
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,6 +10,7 @@ from rekindle.inventory import Host, Inventory, Role, Ssh
 from rekindle.journal.entries import Pinned
 from rekindle.journal.fold import Folded
 from rekindle.transport import Result
+from rekindle.verbs import reach
 from rekindle.verbs.reach import JournalPins, reachable_master
 
 OFF = Unreachable("does not answer", where="m1")
@@ -103,3 +105,28 @@ def test_pins_are_read_once_and_what_is_learnt_is_on_top(changes: bool) -> None:
     assert [pins.get(master("m2", "i-3"))] == [None]
     assert journal.folds == 1
     assert [entry.host_key for entry in journal.appended] == (["new"] if changes else [])
+
+
+@pytest.mark.parametrize(
+    ("instance_id", "region", "asked"), [("i-1", "us-east-1", True), (None, "us-east-1", False), ("i-1", None, False)]
+)
+def test_a_first_key_is_asked_for_where_there_is_a_console(
+    monkeypatch: pytest.MonkeyPatch, instance_id: str | None, region: str | None, asked: bool
+) -> None:
+    given: dict[str, object] = {}
+    monkeypatch.setenv("REKINDLE_SSH_KEY", "/keys/operator")
+    monkeypatch.setattr(reach, "Transport", lambda *arguments, **more: given.update(more, key=arguments[2]))
+    monkeypatch.setattr(reach.compute, "console_output", lambda client, instance: f"{client} {instance}")
+    monkeypatch.setattr(reach.compute, "host_key", lambda console, where: f"{console}, {where}")
+    operation = SimpleNamespace(
+        inventory=Masters(None).inventory.model_copy(update={"region": region}),
+        clients=SimpleNamespace(ec2=lambda region: f"ec2 of {region}"),
+        journal=PinJournal(),
+        changes=True,
+    )
+    reach.hosts(operation)  # type: ignore[arg-type]
+    first_key = given["first_key"]
+    assert callable(first_key)
+    found = first_key(master("m9", instance_id))
+    assert found == ("ec2 of us-east-1 i-1, m9 (i-1)" if asked else None)
+    assert str(given["key"]) == "/keys/operator"

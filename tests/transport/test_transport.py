@@ -82,6 +82,15 @@ def test_time_is_bounded(one: Transport) -> None:
     assert time.monotonic() - began < 3
 
 
+def test_more_hung_commands_than_sshd_has_sessions_use_none_up(one: Transport) -> None:
+    hung = one.each([f"m{n}" for n in range(10)], lambda _: one.run("m", "sleep 600", timeout=1, as_root=False))
+    assert all(isinstance(error, CommandFailed) for error in hung.values())
+    with pytest.raises(Unreachable, match="no further session"):
+        one.run("m", "true", as_root=False)
+    time.sleep(3)
+    assert one.run("m", "echo free", as_root=False).stdout == "free\n"
+
+
 @needs_root
 @pytest.mark.parametrize("end", ["exit 7", "sleep 30"])
 def test_no_error_of_facts_shows_what_was_printed(one: Transport, end: str) -> None:
@@ -233,6 +242,7 @@ def test_a_refused_login_says_which_user(sshd: Sshd, pins: MemoryPins, tmp_path:
         transport.run("m", "true")
 
 
+@pytest.mark.integration
 def test_a_host_that_boots_late_is_waited_for(tmp_path: Path, pins: MemoryPins) -> None:
     early = start(tmp_path)
     stop(early)
@@ -260,7 +270,7 @@ def test_a_drop_as_a_command_begins_is_unreachable(
 
 
 def test_a_host_that_falls_silent_is_not_waited_for_without_end(one: Transport) -> None:
-    server = int(one.run("m", "echo $PPID", as_root=False).stdout)
+    server = int(one.run("m", "ps -o ppid= -p $PPID", as_root=False).stdout)
     session = one._connections.session(host("m", 1))
     began = time.monotonic()
     os.kill(server, signal.SIGSTOP)

@@ -13,7 +13,7 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 
 from rekindle.aws.clients import Client
 from rekindle.aws.errors import is_code, translated
-from rekindle.errors import CommandFailed, GateFailed, SnapshotLost
+from rekindle.errors import CommandFailed, GateFailed, Refused, SnapshotLost
 
 Tags = Mapping[str, str]
 Sleep = Callable[[float], None]
@@ -184,10 +184,21 @@ def console_output(client: Client, instance_id: str) -> str:
         return str(client.get_console_output(InstanceId=instance_id).get("Output", ""))
 
 
-def host_key(console: str) -> str | None:
-    """The ED25519 key that cloud-init printed last, as "ssh-ed25519 AAAA…"; None while it is not there."""
-    keys = [key for block in HOST_KEYS.findall(console) for key in ED25519.findall(block)]
-    return keys[-1] if keys else None
+def host_key(console: str, where: str = "host key") -> str | None:
+    """The ED25519 key that cloud-init printed, as "ssh-ed25519 AAAA…"; None while it is not there.
+
+    cloud-init prints an instance's keys once (cc_keys_to_console, per instance), and whoever may write to
+    the console later can print a block of its own: Refused if two different keys are shown.
+    """
+    keys = {key for block in HOST_KEYS.findall(console) for key in ED25519.findall(block)}
+    if len(keys) > 1:
+        raise Refused(
+            "the console shows several different SSH host keys, so that none can be trusted",
+            where=where,
+            next_step="Compare them on the host itself, through another way in. A process there may have printed one; "
+            "if keys were made anew on purpose, replace the instance.",
+        )
+    return next(iter(keys), None)
 
 
 def wait_for_host_key(client: Client, instance_id: str, *, timeout: float = 600, sleep: Sleep = time.sleep) -> str:

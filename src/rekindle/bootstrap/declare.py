@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rekindle.environment.settings import Environment
+from rekindle.errors import InputError
 from rekindle.inventory import AGENTS, Inventory, Role
 from rekindle.parsing import parse
 from rekindle.plan import Declared, Key
@@ -23,13 +24,16 @@ HOSTS_VALUE = "hosts"  # under `values` of an environment: what its machines are
 def host_settings(environment: Environment) -> HostSettings:
     """What an environment's settings say of its machines; `values.hosts` says os and kernel."""
     given = environment.values.get(HOSTS_VALUE, {})
+    where = f"environment {environment.name}, values.{HOSTS_VALUE}"
+    if not isinstance(given, dict):
+        raise InputError("it is no mapping", where=where, next_step="docs/roles.md says which keys it has.")
     pools = environment.pools.items()
     derived = {
         "container_runtime": environment.dcos.container_runtime,
         "volume_pools": [name for name, pool in pools if pool.has_volumes],
         "resources": {name: pool.resources for name, pool in pools if pool.resources},
     }
-    return parse(HostSettings, {**derived, **given}, where=f"environment {environment.name}, values.{HOSTS_VALUE}")
+    return parse(HostSettings, derived | given, where=where)
 
 
 def declare(

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from rekindle import backup as backups
 from rekindle import plan as plans
@@ -27,6 +26,7 @@ from rekindle.operation import Operation, opened
 from rekindle.plan import Plan
 from rekindle.progress import Progress
 from rekindle.secrets import Secret
+from rekindle.terminal import Terminal
 from rekindle.verbs import reach, rotation, status, supplies, work
 from rekindle.verbs.replaying import ReplayVerbs
 from rekindle.verbs.work import Work
@@ -51,8 +51,8 @@ app = typer.Typer(
 secret_app = typer.Typer(help="Values that services need and nobody may read.", no_args_is_help=True)
 app.add_typer(secret_app, name="secret")
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Terminal(highlight=False)
+err = Terminal(stderr=True, highlight=False)
 
 Environment = Annotated[str, typer.Argument(help="The environment: a stack such as dev.", show_default=False)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]

@@ -4,19 +4,19 @@ The value goes to the host in the stream of files and comes back only to be dige
 """
 
 import base64
-import binascii
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from rekindle.errors import CommandFailed
+from rekindle.drivers.hosts.kind import octal
+from rekindle.errors import CommandFailed, InputError
 from rekindle.plan import State, Step
 from rekindle.secrets import Keyring, Secret
 from rekindle.transport import PutFile
 
 READ = """\
 for path in {paths}; do
-  if [ -f "$path" ]; then
+  if [ -f "$path" ] && [ ! -L "$path" ]; then
     printf '%s %s %s\\n' "$(stat -c '%a %U' "$path")" "$(base64 -w0 "$path")" "$path"
   fi
 done
@@ -28,7 +28,7 @@ class Hosts(Protocol):
 
     def facts(self, host: str, script: str) -> str: ...
 
-    def put(self, host: str, files: Sequence[PutFile], *, before: str = "", after: str = "") -> object: ...
+    def put(self, host: str, files: Sequence[PutFile], *, gone: Sequence[str] = ()) -> object: ...
 
 
 class SecretFileDriver:
@@ -48,10 +48,15 @@ class SecretFileDriver:
     def write(self, target: str, steps: Sequence[Step]) -> None:
         files = [self._file(_path(s.subject), s.after) for s in steps if s.after is not None]
         gone = [_path(s.subject) for s in steps if s.after is None]
-        remove = shlex.join(["rm", "-f", "--", *gone]) if gone else ""
-        self._hosts.put(target, files, after=remove)
+        self._hosts.put(target, files, gone=gone)
 
     def _file(self, path: str, state: State) -> PutFile:
+        if path not in self._values:
+            raise InputError(
+                f"the value of {path} is not at hand",
+                where="packages",
+                next_step="Plan again from the release that declares it.",
+            )
         content = self._values[path].reveal().encode()
         return PutFile(path=path, content=content, mode=int(state["mode"], 8), owner=state["owner"])
 
@@ -59,9 +64,14 @@ class SecretFileDriver:
         try:
             mode, owner, encoded, path = line.split(" ", 3)
             secret = Secret(base64.b64decode(encoded, validate=True).decode())
-        except (ValueError, binascii.Error) as error:
-            raise CommandFailed("its secret files could not be read", where=target) from error
-        return path, {"digest": self._keyring.digest(secret), "mode": f"0{mode}", "owner": owner}
+            state = {"digest": self._keyring.digest(secret), "mode": octal(mode), "owner": owner}
+        except ValueError:  # its text may hold the secret, so the error is raised alone
+            raise CommandFailed(
+                "its secret files could not be read",
+                where=target,
+                next_step="Log in and look: are its system tools (stat, base64) the usual ones?",
+            ) from None
+        return path, state
 
 
 def _path(subject: str) -> str:

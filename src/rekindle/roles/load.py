@@ -10,6 +10,7 @@ from rekindle.parsing import nearest
 from rekindle.roles.schema import OsFile, RoleFile
 
 COMMON = "common"
+DEEPEST = 50  # includes within includes
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,9 @@ class Roles:
 
     def parts(self, name: str) -> tuple[str, ...]:
         """The role and all it includes, included ones first; InputError names a cycle or an unknown role."""
-        return tuple(dict.fromkeys(self._parts(name, ())))
+        found: dict[str, None] = {}
+        self._add_parts(name, (), found)
+        return tuple(found)
 
     def system(self, name: str) -> OsFile:
         """The data of an operating system; InputError if there is none."""
@@ -34,14 +37,19 @@ class Roles:
             )
         return self.systems[name]
 
-    def _parts(self, name: str, above: tuple[str, ...]) -> list[str]:
+    def _add_parts(self, name: str, above: tuple[str, ...], found: dict[str, None]) -> None:
+        """Notes the role behind all that it includes; what is noted is not gone through again."""
         where = str(self.directory / (above[-1] if above else "") / "role.yaml")
         if name in above:
             raise InputError(f"these include one another: {' → '.join((*above, name))}", where=where)
         if name not in self.files:
             raise InputError(f"no role is named {name}; {nearest(name, self.files)}", where=where)
-        included = [part for other in self.files[name].includes for part in self._parts(other, (*above, name))]
-        return [*included, name]
+        if len(above) > DEEPEST:
+            raise InputError(f"roles include one another more than {DEEPEST} deep", where=where)
+        if name not in found:
+            for other in self.files[name].includes:
+                self._add_parts(other, (*above, name), found)
+            found[name] = None
 
 
 def load(directory: Path) -> Roles:

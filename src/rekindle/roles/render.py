@@ -1,27 +1,29 @@
 """A role rendered for one host: what should be true there, and the bytes that states name by digest."""
 
 import hashlib
-import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
-
-import jinja2
 
 from rekindle.errors import InputError
 from rekindle.inventory import Host, Inventory
 from rekindle.plan import Declared, Key, State
 from rekindle.roles import schema
 from rekindle.roles.load import Roles
+from rekindle.roles.names import require
 from rekindle.roles.settings import DcosSettings, HostSettings
+from rekindle.templating import Sandbox, reason
 
 I = TypeVar("I", bound=schema.Item)  # noqa: E741
 
 MakeState: TypeAlias = Callable[[Any, dict[str, Any]], State | None]
 """The state of an item under the names that hold for it."""
 
-SAFE_NAME = re.compile(r"^[^\s\x00-\x1f'\"\\]+$")  # names travel in tab-separated facts
+SHOWN = 100  # characters of a text that an error quotes
+EACH_LIMIT = 1000  # items of one `each`
+SUBJECTS_LIMIT = 5000  # of one host
+CONTENT_LIMIT = 4 * 1024 * 1024  # bytes of all files of one host
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,19 +97,12 @@ class _Rendering:
         self.watching: dict[str, tuple[str, ...]] = {}
         self.fixed: set[Key] = set()
         self.part = ""
+        self.sandbox = Sandbox(trim_blocks=True, lstrip_blocks=True)
+        self.sandbox.filters["quote"] = lambda text: shlex.quote(str(text))
 
     def render_part(self, part: str) -> None:
         """Declares all subjects of one role file."""
         self.part = part
-        self.jinja = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(self.directory / part / "templates"),
-            undefined=jinja2.StrictUndefined,
-            keep_trailing_newline=True,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            autoescape=False,  # noqa: S701 - files of hosts, not HTML
-        )
-        self.jinja.filters["quote"] = lambda text: shlex.quote(str(text))
         role = self.files[part]
         for kind, items, state in self._kinds(role):
             for item, names in self._items(kind, items):
@@ -124,12 +119,13 @@ class _Rendering:
 
     def declare(self, kind: str, name: str, state: State | None) -> None:
         """Notes what should be true; a later role in the chain may say the same of it, and no other."""
-        if not SAFE_NAME.match(name):
-            raise InputError(f"{kind} {name!r} has a name with spaces or quotes", where=self._where)
+        require(kind, name, where=self._where)
         subject = f"{kind}:{name}"
         if subject in self.states and self.states[subject] != state:
             raise InputError(f"{subject} is declared twice, differently", where=self._where)
         self.states[subject] = state
+        if len(self.states) > SUBJECTS_LIMIT:
+            raise InputError(f"more than {SUBJECTS_LIMIT} subjects are declared", where=self._where)
 
     def result(self) -> Rendered:
         """All subjects, with digests of the files they watch."""
@@ -161,16 +157,38 @@ class _Rendering:
     def _items(self, kind: str, items: tuple[I, ...]) -> Iterator[tuple[I, dict[str, Any]]]:
         """Items that apply here, once for each of their `each`."""
         for item in items:
-            for value in [None] if item.each is None else self._expression(item.each, self.names):
+            for value in [None] if item.each is None else self._each(item.each):
                 names = self.names if item.each is None else {**self.names, "item": value}
                 if item.when is None or self._expression(item.when, names):
                     yield item, names
 
+    def _each(self, expression: str) -> Sequence[Any]:
+        found = self._expression(expression, self.names)
+        if not isinstance(found, list | tuple) or len(found) > EACH_LIMIT:
+            raise InputError(
+                f"each: {expression} is no list of at most {EACH_LIMIT}",
+                where=self._where,
+                next_step="docs/roles.md says what `each` is.",
+            )
+        return found
+
+    def _named(self, kind: str, text: str, names: dict[str, Any]) -> str:
+        """A rendered text that names a thing of this kind; InputError if it is no such name."""
+        name = self._text(text, names)
+        require(kind, name, where=self._where)
+        return name
+
     def _user(self, item: schema.User, names: dict[str, Any]) -> State:
-        groups = sorted(self._text(group, names) for group in item.groups)
-        return {"home": self._text(item.home, names), "shell": self._text(item.shell, names), "groups": groups}
+        groups = sorted(self._named("group", group, names) for group in item.groups)
+        return {
+            "home": self._named("directory", item.home, names),
+            "shell": self._named("file", item.shell, names),
+            "groups": groups,
+        }
 
     def _owned(self, item: schema.Directory | schema.File) -> dict[str, str]:
+        require("user", item.owner, where=self._where)
+        require("group", item.group, where=self._where)
         return {"mode": item.mode, "owner": item.owner, "group": item.group}
 
     def _file(self, item: schema.File, names: dict[str, Any]) -> State | None:
@@ -182,6 +200,8 @@ class _Rendering:
         content = self._content(item, names).encode()
         name = content_digest(content)
         self.contents[name] = content
+        if sum(map(len, self.contents.values())) > CONTENT_LIMIT:
+            raise InputError(f"its files are larger than {CONTENT_LIMIT} bytes together", where=self._where)
         return {"content": name, **self._owned(item)}
 
     def _content(self, item: schema.File, names: dict[str, Any]) -> str:
@@ -189,25 +209,38 @@ class _Rendering:
             return self._text(item.content, names)
         assert item.template is not None
         name = item.template
-        return str(self._tried(name, lambda: self.jinja.get_template(name).render(names)))
+        return str(self._tried(name, lambda: self.sandbox.text(self._template(name), names)))
+
+    def _template(self, name: str) -> str:
+        """The text of a template in the role's own folder; a link may lead nowhere else."""
+        folder = (self.directory / self.part / "templates").resolve()
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder) or not path.is_file():
+            raise InputError(f"there is no template {name}", where=self._where, next_step=f"Put it into {folder}.")
+        return path.read_text(encoding="utf-8")
 
     def _artifact(self, item: schema.Artifact, names: dict[str, Any]) -> State:
-        return {"url": self._text(item.url, names), "sha256": self._text(item.sha256, names), "mode": item.mode}
+        url, sha256 = self._named("url", item.url, names), self._named("sha256", item.sha256, names)
+        return {"url": url, "sha256": sha256, "mode": item.mode}
 
     def _sysctl(self, item: schema.Sysctl, names: dict[str, Any]) -> State:
-        value = self._text(item.value, names)
+        value = self._named("value of a sysctl", item.value, names)
         return {"live": value, "boot": value}
 
     def _command(self, item: schema.Command, names: dict[str, Any]) -> State:
         return {
-            "run": self._text(item.run, names),
-            "guard": self._text(item.guard, names),
+            "run": self._named("shell text", item.run, names),
+            "guard": self._named("shell text", item.guard, names),
             "timeout": item.timeout,
             "long": item.long,
         }
 
     def _gate(self, item: schema.Gate, names: dict[str, Any]) -> State:
-        return {"check": self._text(item.check, names), "timeout": item.timeout, "after": list(item.after)}
+        return {
+            "check": self._named("shell text", item.check, names),
+            "timeout": item.timeout,
+            "after": [role.value for role in item.after],
+        }
 
     def _inputs(self, subject: str, paths: tuple[str, ...]) -> str:
         digests = {}
@@ -221,22 +254,22 @@ class _Rendering:
     def _text(self, text: str, names: dict[str, Any]) -> str:
         if "{" not in text:
             return text
-        return str(self._tried(text, lambda: self.jinja.from_string(text).render(names)))
+        return str(self._tried(text, lambda: self.sandbox.text(text, names)))
 
     def _expression(self, text: str, names: dict[str, Any]) -> Any:
-        return self._tried(text, lambda: self.jinja.compile_expression(text, undefined_to_none=False)(**names))
+        return self._tried(text, lambda: self.sandbox.value(text, names))
 
     def _tried(self, what: str, render_it: Callable[[], Any]) -> Any:
+        """What a template gives: a program of whoever wrote it, so whatever it raises is an error of its text."""
         try:
             value = render_it()
-            if isinstance(value, jinja2.Undefined):
-                str(value)  # raises, with the name
+            str(value).encode()
             return value
-        except jinja2.TemplateNotFound as error:
-            raise InputError(f"there is no template {error.name}", where=self._where) from error
-        except (jinja2.TemplateError, TypeError) as error:
+        except InputError:
+            raise
+        except Exception as error:
             raise InputError(
-                f"{what.strip().splitlines()[0]}: {error}",
+                f"{what.strip().splitlines()[0][:SHOWN]}: {reason(error)}",
                 where=self._where,
                 next_step="docs/roles.md lists the variables.",
             ) from error

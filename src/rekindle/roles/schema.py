@@ -1,12 +1,14 @@
 """The form of role.yaml and of os/<os>.yaml, version 1."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
+from rekindle.inventory import Role
 from rekindle.parsing import Frozen
 
 Text = Annotated[str, Field(min_length=1)]
+Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
 Mode = Annotated[str, Field(pattern="^0[0-7]{3,4}$")]
 
 
@@ -83,6 +85,12 @@ class Unit(Item):
     stopped: bool = False  # neither enabled nor running; true also where there is no such unit
     watches: tuple[str, ...] = ()  # files whose change restarts it
 
+    @model_validator(mode="after")
+    def _runs_if_it_watches(self) -> Self:
+        if self.stopped and self.watches:
+            raise ValueError(f"unit {self.name} is stopped, so it can watch nothing")
+        return self
+
 
 class Command(Item):
     """A command that runs while its guard fails, or once more when a file it watches has changed."""
@@ -91,7 +99,7 @@ class Command(Item):
     run: Text
     guard: Text
     watches: tuple[str, ...] = ()
-    timeout: float = 300
+    timeout: Seconds = 300
     long: bool = False  # outlives the connection; its timeout may be long
 
 
@@ -100,8 +108,8 @@ class Gate(Item):
 
     name: Text
     check: Text
-    timeout: float = 900
-    after: tuple[str, ...] = ()  # roles whose gates must hold before this one is waited for
+    timeout: Seconds = 900
+    after: tuple[Role, ...] = ()  # roles whose gates must hold before this one is waited for
 
 
 class RoleFile(Frozen):

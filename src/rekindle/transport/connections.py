@@ -59,7 +59,9 @@ class Connections:
 
     def session(self, host: Host) -> Any:
         """A fresh channel for one command; reconnects once if the connection had dropped unnoticed."""
-        return self._channel(host, lambda transport: transport.open_session(timeout=self.patience.connect))
+        return self._channel(
+            host, lambda transport: transport.open_session(timeout=self.patience.connect), self._no_session
+        )
 
     def direct(self, host: Host, port: int) -> Any:
         """A fresh channel to a port on the host's own loopback."""
@@ -68,6 +70,7 @@ class Connections:
             lambda transport: transport.open_channel(
                 "direct-tcpip", ("127.0.0.1", port), ("127.0.0.1", 0), timeout=self.patience.connect
             ),
+            lambda host, said: self._unreachable(host, f"does not lead to its port {port} ({said})"),
         )
 
     def close(self) -> None:
@@ -78,17 +81,30 @@ class Connections:
                 self._slots[name].connection.close()
         self._slots.clear()
 
-    def _channel(self, host: Host, open_channel: Callable[[Any], Any]) -> Any:
+    def _channel(
+        self, host: Host, open_channel: Callable[[Any], Any], refused: Callable[[Host, str], Unreachable]
+    ) -> Any:
         try:
             return open_channel(self._connected(host).transport)
         except paramiko.ChannelException as error:
-            raise self._unreachable(host, f"refuses a channel ({error.text})") from error
+            raise refused(host, error.text) from error
         except (paramiko.SSHException, EOFError, OSError):
             self._drop(host)
         try:
             return open_channel(self._connected(host).transport)
+        except paramiko.ChannelException as error:
+            raise refused(host, error.text) from error
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise self._unreachable(host, f"dropped the connection ({_reason(error)})") from error
+
+    def _no_session(self, host: Host, said: str) -> Unreachable:
+        """The connection stands, so neither network nor login is to blame (OpenSSH: MaxSessions, 10 by default)."""
+        return Unreachable(
+            f"its sshd opens no further session on this connection ({said})",
+            where=self._place(host),
+            next_step="As many commands as sshd's MaxSessions allows run there. See with `ps -ef` which of them "
+            "hang, end those, and run the same command again.",
+        )
 
     def _slot(self, host: Host) -> _Slot:
         with self._guard:
@@ -114,7 +130,6 @@ class Connections:
             except RekindleError as error:
                 slot.failure, slot.failed_at = error, time.monotonic()
                 raise
-            slot.failure = None
             return slot.connection
 
     def _connect(self, host: Host) -> Any:
@@ -190,14 +205,17 @@ class Connections:
         return str(host.public_ip if is_entry and host.public_ip else host.private_ip)
 
     def _unreachable(self, host: Host, what: str, also_check: str = "") -> Unreachable:
-        bastion = self.inventory.ssh.bastion
-        via = f" via bastion {bastion}" if bastion and bastion != host.name else ""
         check = ", ".join(filter(None, [also_check, "that the host runs", "its security group and route", "its sshd"]))
         return Unreachable(
             what,
-            where=f"{host.name} ({self._address(host)}:{self.inventory.ssh.port}{via})",
+            where=self._place(host),
             next_step=f"Check {check}; then run the same command again.",
         )
+
+    def _place(self, host: Host) -> str:
+        bastion = self.inventory.ssh.bastion
+        via = f" via bastion {bastion}" if bastion and bastion != host.name else ""
+        return f"{host.name} ({self._address(host)}:{self.inventory.ssh.port}{via})"
 
 
 def _is_hopeless(state: RetryCallState, patience: float) -> bool:

@@ -1,5 +1,6 @@
-"""One command in one channel: quoted, its output bounded, its time too."""
+"""One command in one channel: quoted, its output bounded, its time too, there as well as here."""
 
+import secrets
 import select
 import shlex
 import time
@@ -18,6 +19,7 @@ SHOWN_LINES = 12  # of a failed command's output in its error
 SMALL_INPUT = 256 * 1024  # fits sshd's initial window (2 MiB), so writing it cannot block reading
 CHUNK = 32 * 1024
 GRACE = 1.0  # seconds for output that trails a command's end
+KILL_SECONDS = 5  # between the polite and the final end of a command whose time is up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +62,37 @@ class Tail:
         return whole[-self.limit :].decode(errors="replace")
 
 
-def quoted(command: str | Sequence[str], *, as_root_from: str | None) -> str:
+def quoted(command: str | Sequence[str], *, as_root_from: str | None, seconds: float) -> str:
     """One shell word list for sshd: a string is shell text, a sequence is words that no shell sees.
 
-    `as_root_from` is the login user when root is wanted; sudo is left out for root itself.
+    `as_root_from` is the login user when root is wanted; sudo is left out for root itself. The host itself
+    ends what takes longer than `seconds`: sshd frees a session only when its command has ended (MaxSessions).
     """
     words = ["sh", "-c", command] if isinstance(command, str) else list(command)
+    words = ["timeout", "-k", str(KILL_SECONDS), f"{seconds:.3f}", *words]
     if as_root_from not in (None, "root"):
         words = ["sudo", "-n", "--", *words]
     return shlex.join(words)
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A line for sshd that says on stdout where the command's own output begins.
+
+    A login shell reads start files first, and what they print is not the command's.
+    """
+
+    line: str
+    mark: str = field(default_factory=lambda: f"rekindle-{secrets.token_hex(8)}")
+
+    @property
+    def text(self) -> str:
+        return f"echo {self.mark}; exec {self.line}"
+
+    def own(self, stdout: str) -> str | None:
+        """What the command printed; None if it never began."""
+        _, begun, own = stdout.partition(f"{self.mark}\n")
+        return own if begun else None
 
 
 def execute(
@@ -76,6 +100,7 @@ def execute(
     host: str,
     line: str,
     *,
+    shown: str = "",
     stdin: bytes,
     timeout: float,
     limit: int = OUTPUT_LIMIT,
@@ -83,28 +108,49 @@ def execute(
 ) -> Result:
     """Runs one line in a fresh channel; Unreachable if the connection drops, CommandFailed when time is up.
 
-    `show_stdout` false: no error shows what it printed there, for it may be a secret.
+    `shown` is the command as people know it. `show_stdout` false: no error shows what it printed there,
+    for it may be a secret.
     """
+    marked, shown = Marked(line), shown or line
     deadline = time.monotonic() + timeout
     out, err = Tail(limit), Tail(limit)
-    _begin(session, host, line, timeout)
+    _begin(session, host, marked.text, timeout)
     _feed(session, stdin)
     try:
         _drain(session, out, err, deadline)
     except TimeoutError:
-        _close(session)
+        output = _output(marked.own(out.text()) or "", err.text(), show_stdout)
         raise CommandFailed(
-            f"did not finish within {timeout:g} s: {shortened(line)}{_output(out.text(), err.text(), show_stdout)}",
+            f"did not finish within {timeout:g} s: {shortened(shown)}{output}",
             where=host,
+            next_step="It was ended there. See what it waits for, then run the same command again.",
         ) from None
+    finally:
+        is_connected = session.get_transport().is_active()
+        _close(session)
     code = session.recv_exit_status()
-    is_connected = session.get_transport().is_active()
-    _close(session)
     if code == -1 and not is_connected:
         raise _dropped(host, "while a command ran")
     stdout, stderr = out.text(), err.text()
+    own = stdout if out.is_cut else marked.own(stdout)
+    if own is None and not code:
+        raise _never_began(host, shown, stdout + stderr)
     return Result(
-        host=host, command=line, exit_code=code, stdout=stdout, stderr=stderr, is_cut=out.is_cut or err.is_cut
+        host=host,
+        command=shown,
+        exit_code=code,
+        stdout=stdout if own is None else own,
+        stderr=stderr,
+        is_cut=out.is_cut or err.is_cut,
+    )
+
+
+def _never_began(host: str, shown: str, printed: str) -> CommandFailed:
+    lines = _output(printed, "", True)
+    return CommandFailed(
+        f"the login shell ended without running {shortened(shown)}{lines}",
+        where=host,
+        next_step="Is this the user that the image is logged in to with, and is no command forced on its key?",
     )
 
 

@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rekindle.errors import CommandFailed, Unreachable
-from rekindle.transport.execution import Result
+from rekindle.transport.execution import Result, last_lines
 
 POLL_SECONDS = (0.2, 1.0)  # at first, and after some time
 SOON = 5.0  # seconds that are "at first"
 RECONNECT_SECONDS = 120.0  # a connection may be away this long while a unit is waited for
 KEPT_LINES = 60
+NAME_LIMIT = 100  # of 255 that systemd allows a unit's name
+SHOWN = ("ActiveState", "SubState", "ExecMainStatus")
+JOURNAL = "journal:"  # the line between what systemd says and what the command printed
 
 
 class Runner(Protocol):
     """Runs a shell text on a host as root."""
 
-    def __call__(self, command: str, *, timeout: float) -> Result: ...
+    def __call__(self, command: str, *, timeout: float, stdin: bytes = ...) -> Result: ...
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class UnitState:
 
 def unit_name(name: str, command: str) -> str:
     """The unit of this very command: another command text is another unit."""
-    safe = re.sub(r"[^a-zA-Z0-9_.-]", "-", name)
+    safe = re.sub(r"[^a-zA-Z0-9_.-]", "-", name)[:NAME_LIMIT]
     return f"rekindle-{safe}-{hashlib.sha256(command.encode()).hexdigest()[:12]}.service"
 
 
@@ -77,35 +80,33 @@ def long_run(
 
 
 def _start(run: Runner, unit: str, command: str) -> None:
-    """The script is a file of the unit's own, so that no quoting by systemd touches it."""
+    """The script comes by stdin into a file of the unit's own: no text of it ends it, and systemd quotes nothing."""
     script = f"/run/{unit}.sh"
     run(
-        f"systemctl reset-failed {unit} 2>/dev/null; umask 077; cat >{script} <<'REKINDLE-END'\n{command}\n"
-        f"REKINDLE-END\nexec systemd-run --unit={unit} --remain-after-exit "
-        f"--property=KillMode=process sh {script}",
+        f"systemctl reset-failed {unit} 2>/dev/null; umask 077; rm -f {script}; cat >{script} || exit 1\n"
+        f"exec systemd-run --unit={unit} --remain-after-exit --property=KillMode=process sh {script}",
+        stdin=command.encode(),
         timeout=60,
     ).check()
 
 
 def _state(run: Runner, unit: str) -> UnitState:
     shown = run(
-        f"systemctl show {unit} -p ActiveState -p SubState -p ExecMainStatus; "
+        f"systemctl show {unit} {' '.join(f'-p {name}' for name in SHOWN)} && echo {JOURNAL} || exit 1\n"
         f"journalctl -q --no-pager -o cat -n 1 _SYSTEMD_UNIT={unit} 2>/dev/null || true",
         timeout=60,
     ).check()
-    fields, rest = {}, []
-    for line in shown.stdout.splitlines():
-        key, _, value = line.partition("=")
-        if key in ("ActiveState", "SubState", "ExecMainStatus") and key not in fields:
-            fields[key] = value
-        else:
-            rest.append(line)
-    return UnitState(
-        active=fields.get("ActiveState", "inactive"),
-        sub=fields.get("SubState", "dead"),
-        exit_code=int(fields.get("ExecMainStatus") or 0),
-        last_line=rest[-1] if rest else "",
-    )
+    said, _, printed = shown.stdout.partition(f"{JOURNAL}\n")
+    fields = dict(line.partition("=")[::2] for line in said.splitlines())
+    try:
+        active, sub, code = (fields[name] for name in SHOWN)
+        return UnitState(active=active, sub=sub, exit_code=int(code or 0), last_line=last_lines(printed, 1))
+    except (KeyError, ValueError) as error:
+        raise CommandFailed(
+            f"what systemd says of {unit} cannot be read",
+            where=shown.host,
+            next_step=f"`systemctl status {unit}` there says how it stands; then run the same again.",
+        ) from error
 
 
 def _patient_state(run: Runner, unit: str, deadline: float) -> UnitState:

@@ -1,5 +1,6 @@
 """Hosts of an inventory, reached: commands, facts, files, long commands and tunnels."""
 
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -22,9 +23,24 @@ T = TypeVar("T")
 
 WORKERS = 32  # hosts spoken to at one time
 COMMAND_SECONDS = 120.0
+LEEWAY = 2.0  # a command is ended on its host this long after it was given up here
 FACTS_SECONDS = 60.0
 FACTS_LIMIT = 8 * 1024 * 1024
 STREAM_SECONDS = 900.0
+
+
+END_OF_FACTS = "[ $? -eq 0 ] || exit 1\necho end of facts"
+
+
+def whole(host: str, facts: Result) -> str:
+    """The facts without the line that says they are whole; CommandFailed if they are not."""
+    body, end, rest = facts.stdout.rpartition("end of facts\n")
+    if facts.is_cut or not end or rest:
+        what = f"are longer than {FACTS_LIMIT} bytes" if facts.is_cut else "are not whole"
+        raise CommandFailed(
+            f"its facts {what}", where=host, next_step="Log in and look: is its disk full, its shell replaced?"
+        )
+    return body
 
 
 def no_first_key(host: Host) -> str | None:
@@ -85,37 +101,47 @@ class Transport:
         (unless `check` is false) or takes more than `timeout` seconds; it shows what was printed, on stdout
         only if `show_stdout`.
         """
-        line = quoted(command, as_root_from=self.inventory.ssh.user if as_root else None)
+        line = quoted(command, as_root_from=self.inventory.ssh.user if as_root else None, seconds=timeout + LEEWAY)
         session = self._connections.session(self.inventory.host(host))
-        given = stdin.encode() if isinstance(stdin, str) else stdin
-        result = execute(session, host, line, stdin=given, timeout=timeout, limit=limit, show_stdout=show_stdout)
+        result = execute(
+            session,
+            host,
+            line,
+            shown=command if isinstance(command, str) else shlex.join(command),
+            stdin=stdin.encode() if isinstance(stdin, str) else stdin,
+            timeout=timeout,
+            limit=limit,
+            show_stdout=show_stdout,
+        )
         return result.check(show_stdout=show_stdout) if check else result
 
     def facts(self, host: str, script: str, *, timeout: float = FACTS_SECONDS) -> str:
         """What a POSIX shell script prints, in one round trip, while no stream is being placed on the host.
 
-        It may print secrets to be digested here, so no error shows any of it.
+        It is whole, or CommandFailed. It may print secrets to be digested here, so no error shows any of it.
         """
         reader = ["flock", "-s", "-o", "-w", str(int(timeout)), streams.LOCK, "sh", "-s"]
-        result = self.run(host, reader, stdin=script, timeout=timeout, limit=FACTS_LIMIT, show_stdout=False)
-        if result.is_cut:
-            raise CommandFailed(f"its facts are longer than {FACTS_LIMIT} bytes", where=host)
-        return result.stdout
+        ended = f"{script}\n{END_OF_FACTS}\n"
+        result = self.run(host, reader, stdin=ended, timeout=timeout, limit=FACTS_LIMIT, show_stdout=False)
+        return whole(host, result)
 
     def put(
         self,
         host: str,
         files: Sequence[PutFile],
         *,
+        gone: Sequence[str] = (),
         before: str = "",
         after: str = "",
         timeout: float = STREAM_SECONDS,
     ) -> Result:
-        """All files in one stream, each appearing at once with its owner and mode.
+        """All files in one stream, each appearing at once with its owner and mode; then `gone` are no more.
 
-        `before` and `after` are shell texts run around it under `set -eu`, with the same lock.
+        `before` and `after` are shell texts run around it under `set -eu`, with the same lock and the
+        functions of `PLACES`. A folder that others than root may change leads none of it elsewhere.
         """
-        return self.run(host, streams.RECEIVE, stdin=streams.stream(files, before=before, after=after), timeout=timeout)
+        given = streams.stream(files, gone=gone, before=before, after=after)
+        return self.run(host, streams.RECEIVE, stdin=given, timeout=timeout)
 
     def long_run(
         self,

@@ -50,7 +50,7 @@ def hosts(operation: Operation) -> Transport:
         if host.instance_id is None or operation.inventory.region is None:
             return None
         console = compute.console_output(operation.clients.ec2(operation.inventory.region), host.instance_id)
-        return compute.host_key(console)
+        return compute.host_key(console, f"{host.name} ({host.instance_id})")
 
     return Transport(
         operation.inventory,

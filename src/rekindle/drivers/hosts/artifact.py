@@ -3,17 +3,18 @@
 Its digest is computed once and kept beside inode, size and times: an installer is gigabytes.
 """
 
-import shlex
+import re
 from collections.abc import Sequence
 
-from rekindle.drivers.hosts.kind import STAMPS, Change, Line, LongCommand, Wanted, named, words
+from rekindle.drivers.hosts.kind import STAMPS, Change, Line, LongCommand, Wanted, named, octal, words
 from rekindle.plan import State, Step
+from rekindle.transport import PLACES, aside_of, require_path
 
 FETCH_SECONDS = 3600
 
 FACTS = rf"""
 fact_artifact() {{
-  if [ ! -f "$1" ]; then printf 'artifact\t%s\n' "$1"; return; fi
+  if [ ! -f "$1" ] || [ -L "$1" ]; then printf 'artifact\t%s\n' "$1"; return; fi
   mark=$(stat -c '%i,%s,%y,%z' "$1" | tr ' ' ,)
   kept="{STAMPS}/artifacts/$(printf %s "$1" | sha256sum | cut -c1-16)"
   if [ "$(cut -d' ' -f1 "$kept" 2>/dev/null)" != "$mark" ]; then
@@ -24,17 +25,20 @@ fact_artifact() {{
 }}
 """
 
-FETCH = """set -eu
-mkdir -p "$(dirname {path})"
-curl -fsSL --retry 3 --retry-connrefused --connect-timeout 10 -o {path}.part {url}
-sum=$(sha256sum <{path}.part | cut -c1-64)
-if [ "$sum" != {sha256} ]; then
-  rm -f {path}.part
-  echo {url} has the digest "$sum", not {sha256} >&2
-  exit 1
-fi
-chmod {mode} {path}.part
-mv -fT {path}.part {path}
+FETCH = r"""
+artifact() { # path, its folder, name of the folder aside, URL, digest, mode
+  unfinished_in=$2 unfinished=$3
+  trap 'cd / && discard "$unfinished_in" "$unfinished"' EXIT
+  aside "$2" "$3"
+  fetch "$4" new
+  sum=$(sha256sum <new | cut -c1-64)
+  if [ "$sum" != "$5" ]; then
+    echo "$4 has the digest $sum, not $5" >&2
+    exit 1
+  fi
+  chmod "$6" new
+  appear "$1"
+}
 """
 
 
@@ -45,21 +49,23 @@ class ArtifactKind:
         return FACTS + "".join(words("fact_artifact", path) for path in wanted)
 
     def state(self, name: str, wanted: State | None, fields: Line) -> State | None:
-        if len(fields) != 2:
+        if not fields:
             return None
         sha256, mode = fields
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            raise ValueError("it is no digest")
         url = (wanted or {}).get("url", "")  # where it came from is not to be seen; its digest says all
-        return {"url": url, "sha256": sha256, "mode": f"{int(mode, 8):04o}"}
+        return {"url": url, "sha256": sha256, "mode": octal(mode)}
 
     def change(self, steps: Sequence[Step]) -> Change:
-        gone = "".join(words("rm", "-f", named(step)) for step in steps if step.after is None)
-        fetches = [self._fetch(named(step), step.after) for step in steps if step.after is not None]
-        return Change(script=gone, afterwards=tuple(fetches))
+        gone = tuple(named(step) for step in steps if step.after is None)
+        fetches = tuple(self._fetch(named(step), step.after) for step in steps if step.after is not None)
+        return Change(gone=gone, afterwards=fetches)
 
     def _fetch(self, path: str, after: State) -> LongCommand:
-        quoted = {key: shlex.quote(after[key]) for key in ("url", "sha256", "mode")}
+        require_path(path)
+        folder, _, name = path.rpartition("/")
+        call = words("artifact", path, folder, aside_of(path), after["url"], after["sha256"], after["mode"])
         return LongCommand(
-            name=f"fetch-{path.rpartition('/')[2]}",
-            run=FETCH.format(path=shlex.quote(path), **quoted),
-            timeout=FETCH_SECONDS,
+            name=f"fetch-{name}", run=f"set -eu\numask 022\n{PLACES}{FETCH}{call}", timeout=FETCH_SECONDS
         )

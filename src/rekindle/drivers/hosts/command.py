@@ -6,12 +6,12 @@ runs nothing: the guard says what is true.
 
 from collections.abc import Sequence
 
-from rekindle.drivers.hosts.kind import STAMPS, Change, Line, LongCommand, Wanted, named, words
+from rekindle.drivers.hosts.kind import STAMPS, Change, Line, LongCommand, Wanted, named, stamp, words
 from rekindle.plan import State, Step
 
 FACTS = rf"""
 fact_command() {{
-  if sh -c "$2" >/dev/null 2>&1 </dev/null; then guard=holds; else guard=fails; fi
+  if sh -c "$2" >/dev/null 2>&1; then guard=holds; else guard=fails; fi
   printf 'command\t%s\t%s\t%s\n' "$1" "$guard" "$(cat "{STAMPS}/commands/$1" 2>/dev/null)"
 }}
 """
@@ -25,10 +25,12 @@ class CommandKind:
         return FACTS + "".join(words("fact_command", name, guard) for name, guard in guards.items())
 
     def state(self, name: str, wanted: State | None, fields: Line) -> State | None:
-        guard, stamp = (*fields, "", "")[:2]
-        if wanted is None or guard != "holds":
+        guard, inputs = fields
+        if guard not in ("holds", "fails"):
+            raise ValueError("it is no guard")
+        if wanted is None or guard == "fails":
             return None
-        return {**wanted, "inputs": stamp} if "inputs" in wanted else wanted
+        return {**wanted, "inputs": inputs} if "inputs" in wanted else wanted
 
     def change(self, steps: Sequence[Step]) -> Change:
         run = [(named(step), step.after) for step in steps if step.after is not None]
@@ -43,9 +45,5 @@ class CommandKind:
 
 def _body(name: str, after: State) -> str:
     """The command in a shell of its own, then its stamp: success and stamp are one."""
-    stamp = ""
-    if "inputs" in after:
-        stamp = f"mkdir -p {STAMPS}/commands\n" + (
-            f"{words('printf', '%s', after['inputs']).rstrip()} >{STAMPS}/commands/{name}\n"
-        )
-    return words("sh", "-eu", "-c", after["run"]) + stamp
+    noted = stamp("commands", name, after["inputs"]) if "inputs" in after else ""
+    return words("sh", "-eu", "-c", after["run"]) + noted

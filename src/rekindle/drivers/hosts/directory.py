@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rekindle.drivers.hosts.kind import Change, Line, Wanted, named, words
+from rekindle.drivers.hosts.kind import Change, Line, Wanted, named, octal, words
 from rekindle.plan import State, Step
 
 FACTS = r"""
@@ -17,15 +17,15 @@ class DirectoryKind:
         return FACTS + words("fact_directories", *wanted)
 
     def state(self, name: str, wanted: State | None, fields: Line) -> State | None:
-        if fields[:1] != ("directory",):
+        if not fields:
             return None
-        _, mode, owner, group = fields
-        return {"mode": f"{int(mode, 8):04o}", "owner": owner, "group": group}
+        what, mode, owner, group = fields
+        return {"mode": octal(mode), "owner": owner, "group": group} if what == "directory" else None
 
     def change(self, steps: Sequence[Step]) -> Change:
         return Change(script="".join(self._script(named(step), step.after) for step in steps))
 
     def _script(self, path: str, after: State | None) -> str:
         if after is None:
-            return words("rmdir", path)
-        return words("install", "-d", "-m", after["mode"], "-o", after["owner"], "-g", after["group"], path)
+            return words("remove_folder", path)
+        return words("make_folder", after["mode"], f"{after['owner']}:{after['group']}", path)

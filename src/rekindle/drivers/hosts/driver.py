@@ -27,7 +27,6 @@ KINDS = (*BEFORE_FILES, "file", *AFTER_FILES)
 """In the order in which they are written."""
 
 GATE_POLL_SECONDS = 1.0
-END = "end of facts"
 
 
 class HostDriver:
@@ -65,9 +64,9 @@ class HostDriver:
     def read(self, target: str, subjects: Sequence[str]) -> Mapping[str, State | None]:
         """The state of each subject, in one round trip; CommandFailed if the host's answer is not whole."""
         asked = self._by_kind(target, subjects)
-        found = _parsed(target, self._transport.facts(target, self._script(asked)))
+        found = _parsed(target, asked, self._transport.facts(target, self._script(asked)))
         return {
-            f"{kind}:{name}": self._kinds[kind].state(name, wanted, found.get((kind, name), ()))
+            f"{kind}:{name}": self._state(target, kind, name, wanted, found.get((kind, name), ()))
             for kind, names in asked.items()
             for name, wanted in names.items()
         }
@@ -76,10 +75,11 @@ class HostDriver:
         """Makes `after` true: one stream for what is short, then what is long, then gates."""
         changes = {kind: self._kinds[kind].change(of_kind) for kind, of_kind in _in_order(steps)}
         files = [file for change in changes.values() for file in change.files]
+        gone = [path for change in changes.values() for path in change.gone]
         before = _joined(target, changes, BEFORE_FILES)
         after = _joined(target, changes, ("file", *AFTER_FILES))
-        if files or before or after:
-            self._transport.put(target, files, before=before, after=after)
+        if files or gone or before or after:
+            self._transport.put(target, files, gone=gone, before=before, after=after)
         for change in changes.values():
             for command in change.afterwards:
                 self._run_long(target, command)
@@ -90,7 +90,13 @@ class HostDriver:
     def _script(self, asked: Mapping[str, Mapping[str, State | None]]) -> str:
         """All facts as one function, so that nothing in it reads the script itself as its input."""
         facts = "".join(self._kinds[kind].facts(names) for kind, names in asked.items())
-        return f"export LC_ALL=C\nfacts() {{\n{facts}printf '{END}\\n'\n}}\nfacts </dev/null\n"
+        return f"export LC_ALL=C\nfacts() {{\n{facts}true\n}}\nfacts </dev/null\n"
+
+    def _state(self, target: str, kind: str, name: str, wanted: State | None, fields: Line) -> State | None:
+        try:
+            return self._kinds[kind].state(name, wanted, fields)
+        except ValueError as error:
+            raise _odd(target, kind) from error
 
     def _by_kind(self, target: str, subjects: Sequence[str]) -> dict[str, dict[str, State | None]]:
         asked: dict[str, dict[str, State | None]] = defaultdict(dict)
@@ -129,16 +135,22 @@ def _joined(target: str, changes: Mapping[str, Change], kinds: Iterable[str]) ->
     )
 
 
-def _parsed(target: str, text: str) -> dict[tuple[str, str], Line]:
-    lines = text.splitlines()
-    if not lines or lines[-1] != END:
-        raise CommandFailed(
-            f"its facts are not whole; the last line is {lines[-1] if lines else 'missing'!r}",
-            where=target,
-            next_step="Log in and look: is its disk full, its shell replaced?",
-        )
+def _parsed(target: str, asked: Mapping[str, Mapping[str, State | None]], text: str) -> dict[tuple[str, str], Line]:
+    """The fields of each line; a file's end with its digest, which comes on a line of its own."""
     found: dict[tuple[str, str], Line] = {}
-    for kind, name, *fields in (line.split("\t") for line in lines[:-1]):
-        key = ("file", name) if kind == "content" else (kind, name)
-        found[key] = (*found.get(key, ()), *fields)
+    for line in text.splitlines():
+        label, name, *fields = (*line.split("\t"), "", "")[: max(2, line.count("\t") + 1)]
+        kind = "file" if label == "content" else label
+        if name not in asked.get(kind, {}) or ((kind, name) in found and label != "content"):
+            raise _odd(target, kind)
+        found[kind, name] = (*found.get((kind, name), ()), *fields)
     return found
+
+
+def _odd(target: str, kind: str) -> CommandFailed:
+    """The line itself is not shown: nobody knows what is in it."""
+    return CommandFailed(
+        f"its facts have a line{f' of kind {kind}' if kind in KINDS else ''} that cannot be read",
+        where=target,
+        next_step="Log in and look: are its system tools (stat, systemctl, getent, dpkg-query or rpm) the usual ones?",
+    )

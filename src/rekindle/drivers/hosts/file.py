@@ -7,17 +7,23 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rekindle.drivers.hosts.kind import Change, Line, Wanted, named, words
+from rekindle.drivers.hosts.kind import Change, Line, Wanted, named, octal, words
 from rekindle.errors import InputError
 from rekindle.plan import State, Step
 from rekindle.transport import PutFile
 
 SHA256 = "sha256:"
+UNIT_FILES = ("/etc/systemd/system/", "/run/systemd/system/", "/usr/lib/systemd/system/", "/lib/systemd/system/")
 
 FACTS = r"""
 fact_files() {
   stat --printf 'file\t%n\t%F\t%a\t%U\t%G\n' -- "$@" 2>/dev/null
-  sha256sum -- "$@" 2>/dev/null | while read -r sum path; do printf 'content\t%s\t%s\n' "$path" "$sum"; done
+  for path; do # of what is no plain file nothing is read: a pipe would never end
+    shift
+    if [ -f "$path" ] && [ ! -L "$path" ]; then set -- "$@" "$path"; fi
+  done
+  [ $# -eq 0 ] || sha256sum -- "$@" 2>/dev/null |
+    while read -r sum path; do printf 'content\t%s\t%s\n' "$path" "$sum"; done
 }
 """
 
@@ -44,17 +50,20 @@ class FileKind:
     def state(self, name: str, wanted: State | None, fields: Line) -> State | None:
         match fields:
             case ("regular file" | "regular empty file", mode, owner, group, sha256):
-                return file_state(SHA256 + sha256, mode=f"{int(mode, 8):04o}", owner=owner, group=group)
-            case (other, *_):
+                return file_state(SHA256 + sha256, mode=octal(mode), owner=owner, group=group)
+            case (other, _, _, _) if not other.startswith("regular"):
                 return {"is": other}
-            case _:
+            case ():
                 return None
+            case _:
+                raise ValueError("it is no file")
 
     def change(self, steps: Sequence[Step]) -> Change:
-        gone = "".join(words("rm", "-f", "--", named(step)) for step in steps if step.after is None)
+        gone = tuple(named(step) for step in steps if step.after is None)
         files = tuple(self._file(step, step.after) for step in steps if step.after is not None)
-        reload = any(file.path.startswith("/etc/systemd/system/") for file in files)
-        return Change(files=files, script=gone + ("systemctl daemon-reload\n" if reload else ""))
+        changed = (*gone, *(file.path for file in files))
+        reload = any(path.startswith(UNIT_FILES) for path in changed)
+        return Change(files=files, gone=gone, script="systemctl daemon-reload\n" if reload else "")
 
     def _file(self, step: Step, after: State) -> PutFile:
         if after["content"] not in self.contents:

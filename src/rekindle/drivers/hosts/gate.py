@@ -7,7 +7,7 @@ from rekindle.plan import State, Step
 
 FACTS = r"""
 fact_gate() {
-  if sh -c "$2" >/dev/null 2>&1 </dev/null; then printf 'gate\t%s\tholds\n' "$1"; else printf 'gate\t%s\n' "$1"; fi
+  if sh -c "$2" >/dev/null 2>&1; then printf 'gate\t%s\tholds\n' "$1"; else printf 'gate\t%s\n' "$1"; fi
 }
 """
 
@@ -20,7 +20,9 @@ class GateKind:
         return FACTS + "".join(words("fact_gate", name, check) for name, check in checks.items())
 
     def state(self, name: str, wanted: State | None, fields: Line) -> State | None:
-        return wanted if fields == ("holds",) else None
+        if fields not in ((), ("holds",)):
+            raise ValueError("it is no gate")
+        return wanted if fields else None
 
     def change(self, steps: Sequence[Step]) -> Change:
         return Change()  # the driver waits

@@ -19,7 +19,9 @@ class GroupKind:
         return FACTS + "".join(words("fact_group", name) for name in wanted)
 
     def state(self, name: str, wanted: State | None, fields: Line) -> State | None:
-        return {} if fields == ("there",) else None
+        if fields not in ((), ("there",)):
+            raise ValueError("it is no group")
+        return {} if fields else None
 
     def change(self, steps: Sequence[Step]) -> Change:
         made = [words("groupadd", "--system", named(step)) for step in steps if step.after is not None]

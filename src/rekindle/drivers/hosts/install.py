@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from rekindle.drivers.hosts.kind import STAMPS, Change, Line, LongCommand, Wanted, named
 from rekindle.errors import Refused
 from rekindle.plan import State, Step
+from rekindle.transport import PLACES
 
 INSTALL_SECONDS = 3600
 NAME = "install-dcos"  # of the transient unit
@@ -35,9 +36,10 @@ fact_install() {{
 """
 
 RUN = """set -eu
+{places}
 mkdir -p {directory}
 cd {directory}
-curl -fsSL --retry 3 --retry-connrefused --connect-timeout 10 -o dcos_install.sh {url}/dcos_install.sh
+fetch {url}/dcos_install.sh dcos_install.sh
 exec bash dcos_install.sh {role}
 """
 
@@ -49,7 +51,7 @@ class InstallKind:
         return FACTS + "".join(f"fact_install {shlex.quote(name)}\n" for name in wanted)
 
     def state(self, name: str, wanted: State | None, fields: Line) -> State | None:
-        left, roles, version, url = (*fields, "", "", "", "")[:4]
+        left, roles, version, url = fields
         match left.split():
             case [] | ["running"]:
                 return None
@@ -64,6 +66,7 @@ class InstallKind:
         if step.before is not None or step.after is None:
             raise self._refusal(step)
         run = RUN.format(
+            places=PLACES,
             directory=f"{STAMPS}/install",
             url=shlex.quote(step.after["bootstrap_url"]),
             role=shlex.quote(step.after["role"]),

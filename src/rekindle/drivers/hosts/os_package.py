@@ -10,7 +10,7 @@ fact_os_packages() {
   if command -v dpkg-query >/dev/null; then
     dpkg-query -W -f 'os_package\t${Package}\t${db:Status-Status}\n' "$@" 2>/dev/null
   elif command -v rpm >/dev/null; then
-    rpm -q --qf 'os_package\t%{NAME}\tinstalled\n' "$@" 2>/dev/null | grep '^os_package'
+    rpm -q --qf 'os_package\t%{NAME}\tinstalled\n' "$@" 2>/dev/null | grep '^os_package' | sort -u
   fi
   true
 }
@@ -43,6 +43,8 @@ class OsPackageKind:
         return FACTS + words("fact_os_packages", *wanted)
 
     def state(self, name: str, wanted: State | None, fields: Line) -> State | None:
+        if len(fields) > 1:
+            raise ValueError("it is no package")
         return {"installed": True} if fields == ("installed",) else None
 
     def change(self, steps: Sequence[Step]) -> Change:

@@ -2,20 +2,27 @@
 
 from collections.abc import Sequence
 
-from rekindle.drivers.hosts.kind import Change, Line, Wanted, named
+from rekindle.drivers.hosts.kind import Change, Line, Wanted, named, words
 from rekindle.errors import Refused
 from rekindle.plan import State, Step
+
+FACTS = r"""
+fact_os() ( # in a shell of its own, for the file sets names
+  . /etc/os-release
+  printf 'os\t%s\t%s\n' "$1" "$ID-$VERSION_ID"
+)
+"""
 
 
 class OsKind:
     """The operating system: read, never changed."""
 
     def facts(self, wanted: Wanted) -> str:
-        asked = "".join(f"printf 'os\\t{name}\\t%s\\n' \"$ID-$VERSION_ID\"\n" for name in wanted)
-        return f"( . /etc/os-release\n{asked})\n"
+        return FACTS + "".join(words("fact_os", name) for name in wanted)
 
     def state(self, name: str, wanted: State | None, fields: Line) -> State | None:
-        return {} if fields == (name,) else {"is": "".join(fields)}
+        (found,) = fields
+        return {} if found == name else {"is": found}
 
     def change(self, steps: Sequence[Step]) -> Change:
         step = steps[0]

@@ -6,7 +6,7 @@ which inputs it was last started.
 
 from collections.abc import Sequence
 
-from rekindle.drivers.hosts.kind import STAMPS, Change, Line, Wanted, named, words
+from rekindle.drivers.hosts.kind import STAMPS, Change, Line, Wanted, named, stamp, words
 from rekindle.plan import State, Step
 
 FACTS = rf"""
@@ -28,6 +28,15 @@ fact_units() {{ # one call for all; systemctl answers in the order in which it w
 ENABLED = frozenset({"enabled", "enabled-runtime"})
 NEEDS_NO_ENABLING = frozenset({"static", "alias", "indirect", "generated", "linked"})
 
+ENABLE = f"""
+enable_unit() {{
+  case $(systemctl is-enabled -- "$1" 2>/dev/null || true) in
+    {"|".join(sorted(NEEDS_NO_ENABLING))}) ;;
+    *) systemctl enable -- "$1" ;;
+  esac
+}}
+"""
+
 
 class UnitKind:
     """Units of systemd; None says off: neither enabled nor running, or not there at all."""
@@ -36,25 +45,18 @@ class UnitKind:
         return FACTS + words("fact_units", *wanted)
 
     def state(self, name: str, wanted: State | None, fields: Line) -> State | None:
-        enabled, active, stamp = (*fields, "", "", "")[:3]
+        enabled, active, inputs = fields
         is_active = active in ("active", "activating", "reloading")
         if not is_active and enabled not in ENABLED:
             return None
         state = {"enabled": enabled in ENABLED | NEEDS_NO_ENABLING, "active": active == "active"}
-        return {**state, "inputs": stamp} if "inputs" in (wanted or {}) else state
+        return {**state, "inputs": inputs} if "inputs" in (wanted or {}) else state
 
     def change(self, steps: Sequence[Step]) -> Change:
-        return Change(script="".join(self._script(named(step), step.after) for step in steps))
+        return Change(script=ENABLE + "".join(self._script(named(step), step.after) for step in steps))
 
     def _script(self, name: str, after: State | None) -> str:
         if after is None:
-            return words("systemctl", "disable", "--now", name)
-        enable = f"case $(systemctl is-enabled {name} 2>/dev/null || true) in\n" + (
-            f"  {'|'.join(sorted(NEEDS_NO_ENABLING))}) ;;\n  *) {words('systemctl', 'enable', name).strip()} ;;\nesac\n"
-        )
-        return enable + words("systemctl", "restart", name) + self._stamp(name, after)
-
-    def _stamp(self, name: str, after: State) -> str:
-        if "inputs" not in after:
-            return ""
-        return f"mkdir -p {STAMPS}/units\n{words('printf', '%s', after['inputs']).rstrip()} >{STAMPS}/units/{name}\n"
+            return words("systemctl", "disable", "--now", "--", name)
+        restart = words("enable_unit", name) + words("systemctl", "restart", "--", name)
+        return restart + (stamp("units", name, after["inputs"]) if "inputs" in after else "")

@@ -23,10 +23,10 @@ class UserKind:
         return FACTS + "".join(words("fact_user", name) for name in wanted)
 
     def state(self, name: str, wanted: State | None, fields: Line) -> State | None:
-        if len(fields) < 2:
+        if not fields:
             return None
-        home, shell, *groups = fields
-        return {"home": home, "shell": shell, "groups": sorted(" ".join(groups).split())}
+        home, shell, groups = fields
+        return {"home": home, "shell": shell, "groups": sorted(groups.split())}
 
     def change(self, steps: Sequence[Step]) -> Change:
         return Change(script="".join(self._script(step) for step in steps))
