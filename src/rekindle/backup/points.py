@@ -10,6 +10,7 @@ from rekindle.journal.entries import RestorePoint, VolumeCopy
 from rekindle.journal.fold import Folded
 
 FROZEN, CRASH, UNPROVEN = "frozen", "crash", "unproven"
+ENVIRONMENT_TAG, POINT_TAG = "rekindle:environment", "rekindle:restore-point"
 GIB = 1024**3
 
 
@@ -97,7 +98,7 @@ def tags(environment: str, cluster: str, point: RestorePoint, volume: VolumeCopy
 
 def key_tags(environment: str, point: RestorePoint) -> dict[str, str]:
     """What all snapshots and copies of one restore point share."""
-    return {"rekindle:environment": environment, "rekindle:restore-point": point.id}
+    return {ENVIRONMENT_TAG: environment, POINT_TAG: point.id}
 
 
 def _copy_of(volume: Volume) -> VolumeCopy:
