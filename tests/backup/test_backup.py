@@ -15,7 +15,7 @@ from moto.moto_api._internal.models import moto_api_backend
 from rekindle import backup as backups
 from rekindle.aws import compute
 from rekindle.aws.clients import Clients
-from rekindle.backup import Backup, Group, points
+from rekindle.backup import Backup, Group, freezing, points
 from rekindle.errors import CommandFailed, Incomplete, RekindleError, Unreachable
 from rekindle.inventory import Host, Inventory, Role, Ssh, Stores, Volume
 from rekindle.journal.entries import RestorePoint
@@ -39,51 +39,66 @@ class Killed(BaseException):
 
 @dataclass
 class Agents:
-    """Hosts with mounted volumes: what is frozen where, which timers wait, and what went wrong."""
+    """Hosts with mounted volumes, as hold.sh and find.sh leave them: what is frozen where, and what went wrong."""
 
-    mounted: dict[str, str]  # volume name to host
+    mounted: dict[str, tuple[str, str]]  # volume id to host and name
     frozen: set[str] = field(default_factory=set)  # mount paths
-    timers: dict[str, str] = field(default_factory=dict)  # unit to mount path
+    states: dict[str, str] = field(default_factory=dict)  # of each freeze
     silent: set[str] = field(default_factory=set)  # hosts that do not answer
     broken: set[str] = field(default_factory=set)  # hosts whose freeze fails
+    dropping: set[str] = field(default_factory=set)  # hosts that froze, and of which no answer came
     on_freeze: Callable[[], None] = lambda: None
     history: list[str] = field(default_factory=list)
 
     def run(self, host: str, command: str, *, timeout: float = 1.0, check: bool = True) -> Result:
+        self.reach(host)
+        calls = [shlex.split(line) for line in command.partition(freezing.shell("hold.sh"))[2].splitlines()]
+        said = [self.obey(host, *words) for words in calls if words]
+        if host in self.dropping:
+            self.dropping.discard(host)
+            raise Unreachable("the connection dropped", where=host)
+        return Result(host=host, command=command, exit_code=0, stdout="".join(said), stderr="")
+
+    def reach(self, host: str) -> None:
         if host in self.silent:
             raise Unreachable("no route", where=host)
-        for words in map(shlex.split, command.replace("\\\n", " ").splitlines()):
-            self.obey(host, words)
-        return Result(host=host, command=command, exit_code=0, stdout="", stderr="")
 
-    def obey(self, host: str, words: list[str]) -> None:
-        if words[:1] == ["systemd-run"]:
-            unit = next(w.partition("=")[2] for w in words if w.startswith("--unit="))
-            self.timers[unit] = words[-1]
-        elif words[:2] == ["fsfreeze", "--freeze"]:
-            if host in self.broken:
-                raise CommandFailed("fsfreeze: Input/output error", where=host)
-            assert words[2] in self.timers.values(), "a freeze without a timer"
-            self.frozen.add(words[2])
-            self.history.append(f"freeze {words[2]}")
+    def obey(self, host: str, verb: str, known_as: str, device: str, path: str) -> str:
+        if verb == "freeze":
+            self.freeze(host, known_as, path)
+        elif verb == "release":
+            self.thaw(known_as, path)
+        elif verb in ("frozen", "thawed"):
+            return f"rekindle-hold {known_as} {self.states.get(known_as, 'unknown')}\n"
+        return ""
+
+    def freeze(self, host: str, known_as: str, path: str) -> None:
+        self.states[known_as] = "over: Input/output error" if host in self.broken else "frozen"
+        if host not in self.broken:
+            self.frozen.add(path)
+            self.history.append(f"freeze {path}")
             self.on_freeze()
-        elif words[:2] == ["fsfreeze", "--unfreeze"]:
-            self.history.append(f"thaw {words[2]}")
-            if words[2] not in self.frozen:
-                raise CommandFailed("not frozen any more", where=host)
-            self.frozen.discard(words[2])
-        elif words[:2] == ["systemctl", "stop"]:
-            self.timers.pop(words[2].removesuffix(".timer"), None)
 
-    def fire_timers(self) -> None:
-        self.frozen -= set(self.timers.values())
-        self.timers.clear()
+    def thaw(self, known_as: str, path: str) -> None:
+        self.history.append(f"thaw {path}")
+        if self.states.get(known_as) == "frozen":
+            self.frozen.discard(path)
+            self.states[known_as] = "thawed"
+
+    def thaw_by_themselves(self) -> None:
+        """Their time is up."""
+        self.frozen.clear()
+        self.states |= dict.fromkeys(self.states, "over: thawed by the host itself")
 
     def facts(self, host: str, script: str) -> str:
-        if host in self.silent:
-            raise Unreachable("no route", where=host)
-        here = [name for name, at in self.mounted.items() if at == host and f"name={name}" in script]
-        return "".join(f"{name}\t/volumes/{name}\n" for name in here)
+        self.reach(host)
+        looked_for = [shlex.split(line)[1] for line in script.splitlines() if line.startswith("look ")]
+        here = [volume for volume in looked_for if self.mounted.get(volume, ("", ""))[0] == host]
+        return "".join(
+            f"rekindle-volume {volume} leaf 7:{number(volume)}\n"
+            f"rekindle-volume {volume} mount 7:{number(volume)} / /volumes/{self.mounted[volume][1]}\n"
+            for volume in here
+        )
 
     def each(self, hosts: Iterable[str], call: Callable[[str], T]) -> dict[str, T | RekindleError]:
         found: dict[str, T | RekindleError] = {}
@@ -93,6 +108,11 @@ class Agents:
             except RekindleError as error:
                 found[host] = error
         return found
+
+
+def number(volume: str) -> int:
+    """Of its device."""
+    return int(volume.removeprefix("vol-"), 16) % 2**20
 
 
 @dataclass
@@ -212,7 +232,7 @@ def _built(clients: Clients) -> tuple[Inventory, Agents]:
         ssh=Ssh(user="admin"),
         stores=stores,
     )
-    return inventory, Agents({name: f"private-agent-{i}" for i, name in enumerate(NAMES, 1)})
+    return inventory, Agents({v.volume_id: (f"private-agent-{i}", v.name) for i, v in enumerate(volumes, 1)})
 
 
 def test_a_backup_is_complete_when_all_its_copies_are(world: World) -> None:
@@ -233,7 +253,6 @@ def test_the_barrier_is_noted_before_anything_is_frozen_and_all_is_thawed_after(
     assert history[0] == "barrier"
     assert [h.split()[0] for h in history] == ["barrier", *["freeze"] * 3, *["thaw"] * 3]
     assert not world.agents.frozen
-    assert not world.agents.timers
     assert point.barrier["kafka"]["said"] == {"offsets": {"0": 5}}  # type: ignore[index, call-overload]
     assert points.barrier_at(point) < point.ended  # type: ignore[operator]
 
@@ -268,7 +287,7 @@ def test_a_timer_that_came_first_fails_the_restore_point(world: World, monkeypat
     real = compute.create_snapshots
 
     def slow(*arguments: Any, **named: Any) -> Any:
-        world.agents.fire_timers()
+        world.agents.thaw_by_themselves()
         return real(*arguments, **named)
 
     monkeypatch.setattr(compute, "create_snapshots", slow)

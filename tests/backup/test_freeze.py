@@ -1,7 +1,6 @@
 """The freeze on a real file system: what was written is on the device, and without it is not."""
 
 import shutil
-import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -124,13 +123,9 @@ def test_a_mount_of_a_partition_is_found_and_one_that_is_missing_told(machine: M
     image, paths = tmp_path / "disk", [tmp_path / "one", tmp_path / "two"]
     with image.open("wb") as file:
         file.truncate(128 * MIB)
-    with image.open("r+b") as file:
-        file.seek(446)  # the table of a master boot record: type, first sector, number of sectors
-        for first in (2048, 67584):
-            file.write(struct.pack("<4xB3xII", 0x83, first, 65536))
-        file.seek(510)
-        file.write(b"\x55\xaa")
-    device = ran("losetup", "--find", "--show", "--partscan", image)
+    device = ran("losetup", "--find", "--show", image)
+    for number, first in enumerate(("2048", "67584"), 1):
+        ran("addpart", device, str(number), first, "65536")
     try:
         for number, path in enumerate(paths, 1):
             path.mkdir()
@@ -144,6 +139,8 @@ def test_a_mount_of_a_partition_is_found_and_one_that_is_missing_told(machine: M
     finally:
         for path in paths:
             subprocess.run(["umount", path], check=False, capture_output=True)
+        for number in (1, 2):
+            ran("delpart", device, str(number))
         ran("losetup", "--detach", device)
 
 
