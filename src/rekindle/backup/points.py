@@ -83,12 +83,16 @@ def latest(folded: Folded) -> RestorePoint | None:
 
 def barrier_at(point: RestorePoint) -> datetime:
     """What was acknowledged before this moment is in it: the earliest of its barriers, else its beginning."""
-    moments = [
-        datetime.fromisoformat(str(noted["at"]))
-        for noted in point.barrier.values()
-        if isinstance(noted, dict) and "at" in noted
-    ]
-    return min(moments, default=point.started)
+    return min(filter(None, map(_moment, point.barrier.values())), default=point.started)
+
+
+def _moment(noted: JsonValue) -> datetime | None:
+    """When a barrier was asked for; None if this does not say so, in a form that has one meaning."""
+    try:
+        moment = datetime.fromisoformat(str(noted["at"])) if isinstance(noted, dict) else None
+    except (KeyError, ValueError):
+        return None
+    return moment if moment and moment.tzinfo else None
 
 
 def tags(environment: str, cluster: str, point: RestorePoint, volume: VolumeCopy) -> dict[str, str]:
