@@ -106,7 +106,9 @@ def test_what_it_holds_is_counted_from_the_earliest_barrier(barrier: dict[str, A
 
 
 def test_a_group_has_the_volumes_that_its_package_names() -> None:
-    inventory = Inventory(environment="dev", cluster_name="dev", hosts=(), volumes=VOLUMES, ssh=Ssh(user="admin"))
+    inventory = Inventory(
+        environment="dev", region=None, cluster_name="dev", hosts=(), volumes=VOLUMES, ssh=Ssh(user="admin")
+    )
     asked: list[BarrierSpec] = []
 
     def ask(spec: BarrierSpec) -> Mapping[str, Any]:

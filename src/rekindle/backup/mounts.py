@@ -95,8 +95,8 @@ def _seen(hosts: Hosts, names: Mapping[str, str], volumes: Mapping[str, VolumeFa
     """What the hosts say lies on these volumes, by volume id."""
     looks: dict[str, list[str]] = {}
     for facts in volumes.values():
-        if facts.attached_to in names:
-            looks.setdefault(names[facts.attached_to], []).append(_look(facts))
+        if host := names.get(facts.attached_to or ""):
+            looks.setdefault(host, []).append(_look(facts))
     asked = {host: f"{FIND}\n" + "\n".join(lines) for host, lines in sorted(looks.items())}
     printed = all_of(hosts.each(asked, lambda host: hosts.facts(host, asked[host])))
     return {volume: seen for host, text in printed.items() for volume, seen in seen_in(host, text).items()}
@@ -130,8 +130,8 @@ def _mounts(
     volumes: Mapping[str, VolumeFacts], names: Mapping[str, str], seen: Mapping[str, Seen]
 ) -> tuple[Mount, ...]:
     return tuple(
-        Mount(volume=name, host=names[facts.attached_to], path=path, device=device)
+        Mount(volume=name, host=host, path=path, device=device)
         for name, facts in sorted(volumes.items())
-        if facts.attached_to in names
+        if (host := names.get(facts.attached_to or ""))
         for device, path in sorted(seen.get(facts.volume_id, Seen()).mounts.items())
     )
