@@ -1,15 +1,20 @@
 """Instances, volumes, snapshots and consoles as EC2 tells them."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.ec2 import ec2_backends
 
 from rekindle.aws import compute
 from rekindle.aws.clients import Clients
-from rekindle.errors import CommandFailed, GateFailed, Refused
+from rekindle.errors import CommandFailed, GateFailed, Refused, SnapshotLost, Unreachable
 
 REGION, ELSEWHERE = "us-east-1", "us-west-2"
 TAGS = {"rekindle:environment": "dev"}
@@ -134,6 +139,172 @@ def snapshot(snapshot_id: str, state: str, progress: int) -> compute.Snapshot:
 def show(monkeypatch: pytest.MonkeyPatch, looks: list[compute.Snapshot]) -> None:
     shown = iter(looks)
     monkeypatch.setattr(compute, "snapshots", lambda client, ids: (next(shown),))
+
+
+def test_of_no_ids_nothing_is_found(ec2: Any) -> None:
+    """Not everybody's: a filter without values would be none."""
+    (started,) = compute.create_snapshots(ec2, {volume(ec2, "a"): {}}, description="").values()
+    assert compute.snapshots(ec2, ids=[]) == compute.volumes(ec2, ids=[]) == compute.instances(ec2, ids=[]) == ()
+    assert started in {s.snapshot_id for s in compute.snapshots(ec2)}
+    assert compute.wait_for_snapshots(ec2, [], timeout=0, sleep=no_sleep) == ()
+
+
+def test_all_tags_must_be_there(ec2: Any) -> None:
+    both, one = {**TAGS, "Name": "a"}, {"Name": "a"}
+    made = compute.create_snapshots(ec2, {volume(ec2, "a"): both, volume(ec2, "b"): one}, description="")
+    assert [s.tags for s in compute.snapshots(ec2, tags=both)] == [both]
+    assert {s.snapshot_id for s in compute.snapshots(ec2, tags=one)} == set(made.values())
+
+
+def test_a_snapshot_is_read_whole(ec2: Any) -> None:
+    disk = volume(ec2, "a")
+    (started,) = compute.create_snapshots(ec2, {disk: TAGS}, description="").values()
+    (found,) = compute.snapshots(ec2, ids=[started])
+    assert (found.volume_id, found.size_gib, found.state, found.progress) == (disk, 8, "completed", 100)
+    assert found.started.tzinfo
+
+
+def test_a_volume_from_a_snapshot_says_so(ec2: Any) -> None:
+    (started,) = compute.create_snapshots(ec2, {volume(ec2, "a"): TAGS}, description="").values()
+    restored = ec2.create_volume(AvailabilityZone=f"{REGION}a", SnapshotId=started)["VolumeId"]
+    (found,) = compute.volumes(ec2, ids=[restored])
+    assert (found.snapshot_id, found.state) == (started, "available")
+
+
+@dataclass
+class Losing:
+    """Loses answers after AWS acted, or requests before, as many as are left."""
+
+    left: int
+    error: Exception = field(default_factory=lambda: EndpointConnectionError(endpoint_url="https://ec2"))
+
+    def __call__(self, **_: Any) -> None:
+        if self.left:
+            self.left -= 1
+            raise self.error
+
+
+@contextmanager
+def losing(ec2: Any, event: str, what: Losing) -> Iterator[None]:
+    ec2.meta.events.register(event, what, "losing")
+    try:
+        yield
+    finally:
+        ec2.meta.events.unregister(event, unique_id="losing")
+
+
+BEFORE, AFTER = "before-send.ec2.", "after-call.ec2."
+
+
+@pytest.mark.parametrize("when", [BEFORE, AFTER])
+@pytest.mark.parametrize("times", [1, compute.STARTS - 1])
+def test_a_snapshot_whose_answer_was_lost_is_started_once(clients: Clients, when: str, times: int) -> None:
+    once = clients.ec2_once(REGION)
+    one, two = volume(once, "a"), volume(once, "b")
+    with losing(once, f"{when}CreateSnapshot", Losing(times)):
+        made = compute.create_snapshots(once, {one: TAGS, two: TAGS}, description="", sleep=no_sleep)
+    assert {s.snapshot_id: s.volume_id for s in compute.snapshots(once, tags=TAGS)} == {made[one]: one, made[two]: two}
+
+
+def test_one_that_never_answers_is_given_up(clients: Clients) -> None:
+    once = clients.ec2_once(REGION)
+    disk, never = volume(once, "a"), Losing(99)
+    with losing(once, f"{BEFORE}CreateSnapshot", never), pytest.raises(Unreachable):
+        compute.create_snapshots(once, {disk: TAGS}, description="", sleep=no_sleep)
+    assert 99 - never.left == compute.STARTS
+    assert not compute.snapshots(once, tags=TAGS)
+
+
+def test_what_is_refused_is_not_asked_again(clients: Clients) -> None:
+    once = clients.ec2_once(REGION)
+    refused = Losing(99, ClientError(answer("InvalidParameterValue"), "CreateSnapshot"))
+    with losing(once, f"{BEFORE}CreateSnapshot", refused), pytest.raises(CommandFailed):
+        compute.create_snapshots(once, {volume(once, "a"): TAGS}, description="", sleep=no_sleep)
+    assert refused.left == 98
+
+
+def test_each_request_of_that_client_is_sent_once(clients: Clients) -> None:
+    for client, tries in ((clients.ec2_once(REGION), 1), (Clients(attempts=2).ec2(REGION), 2)):
+        asked = Losing(99)
+        with losing(client, f"{BEFORE}DescribeVolumes", asked), pytest.raises(Unreachable):
+            compute.volumes(client)
+        assert 99 - asked.left == tries
+
+
+@pytest.mark.parametrize("when", [BEFORE, AFTER])
+def test_a_copy_whose_answer_was_lost_is_started_once(clients: Clients, ec2: Any, when: str) -> None:
+    (source,) = compute.create_snapshots(ec2, {volume(ec2, "a"): TAGS}, description="").values()
+    west = clients.ec2_once(ELSEWHERE)
+    key = clients.kms(ELSEWHERE).create_key()["KeyMetadata"]["Arn"]
+    other = {**TAGS, "Name": "b"}
+    compute.copy_snapshot(west, source, REGION, kms_key_arn=key, tags=other, description="")
+    tags = {**TAGS, "Name": "a"}
+    with losing(west, f"{when}CopySnapshot", Losing(1)):
+        made = compute.copy_snapshot(west, source, REGION, kms_key_arn=key, tags=tags, description="", sleep=no_sleep)
+    assert [s.snapshot_id for s in compute.snapshots(west, tags=tags)] == [made]
+
+
+def test_without_tags_nobodys_snapshot_is_taken_for_it(clients: Clients) -> None:
+    once = clients.ec2_once(REGION)
+    disk = volume(once, "a")
+    (old,) = compute.create_snapshots(once, {disk: TAGS}, description="").values()
+    with losing(once, f"{BEFORE}CreateSnapshot", Losing(1)):
+        (new,) = compute.create_snapshots(once, {disk: {}}, description="", sleep=no_sleep).values()
+    assert new != old
+
+
+def test_one_in_error_is_not_taken_for_it(clients: Clients) -> None:
+    once = clients.ec2_once(REGION)
+    disk = volume(once, "a")
+    (old,) = compute.create_snapshots(once, {disk: TAGS}, description="").values()
+    ec2_backends[DEFAULT_ACCOUNT_ID][REGION].snapshots[old].status = "error"
+    with losing(once, f"{BEFORE}CreateSnapshot", Losing(1)):
+        (new,) = compute.create_snapshots(once, {disk: TAGS}, description="", sleep=no_sleep).values()
+    assert new != old
+
+
+def test_a_snapshot_is_deleted_and_may_be_gone_before(ec2: Any) -> None:
+    (started,) = compute.create_snapshots(ec2, {volume(ec2, "a"): TAGS}, description="").values()
+    compute.delete_snapshot(ec2, started)
+    compute.delete_snapshot(ec2, started)
+    assert not compute.snapshots(ec2, tags=TAGS)
+
+
+def test_one_that_may_not_be_deleted_is_told(ec2: Any) -> None:
+    in_use = Losing(1, ClientError(answer("InvalidSnapshot.InUse"), "DeleteSnapshot"))
+    with losing(ec2, f"{BEFORE}DeleteSnapshot", in_use), pytest.raises(CommandFailed, match="InUse"):
+        compute.delete_snapshot(ec2, "snap-1")
+
+
+def answer(code: str) -> Any:
+    return {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+
+
+@pytest.mark.parametrize(
+    ("unseen", "is_lost"), [(compute.LOOKS_UNTIL_SEEN, False), (compute.LOOKS_UNTIL_SEEN + 1, True)]
+)
+def test_what_is_not_shown_is_lost_only_after_a_while(
+    ec2: Any, monkeypatch: pytest.MonkeyPatch, unseen: int, is_lost: bool
+) -> None:
+    looks: Any = iter([()] * unseen + [(snapshot("snap-1", "completed", 100),)])
+    monkeypatch.setattr(compute, "snapshots", lambda *_, **__: next(looks))
+    with pytest.raises(SnapshotLost) if is_lost else nullcontext():
+        assert compute.wait_for_snapshots(ec2, ["snap-1"], sleep=no_sleep)
+
+
+def test_all_are_waited_for(ec2: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = (snapshot(f"snap-{n}", "completed", 100) for n in (1, 2))
+    looks = iter([(one,), (one, snapshot("snap-2", "pending", 7)), (one, two)])
+    monkeypatch.setattr(compute, "snapshots", lambda client, ids: next(looks))
+    assert compute.wait_for_snapshots(ec2, ["snap-1", "snap-2"], sleep=no_sleep) == (one, two)
+
+
+def test_looks_come_ever_more_slowly(ec2: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    looks = iter([(snapshot("snap-1", "pending", 1),)] * 8 + [(snapshot("snap-1", "completed", 100),)])
+    monkeypatch.setattr(compute, "snapshots", lambda client, ids: next(looks))
+    compute.wait_for_snapshots(ec2, ["snap-1"], sleep=slept.append)
+    assert slept == [0.5, 1, 2, 4, 8, 15, 15, 15]
 
 
 def test_instances_are_waited_for(ec2: Any) -> None:

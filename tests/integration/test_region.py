@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,12 @@ from rehearsal_zone import ANYWHERE, Aws, Zone, wait_until
 
 from rehearsal.region.errors import AlreadyUp
 from rehearsal.region.handle import RegionHandle
+from rekindle.aws import compute
+from rekindle.aws.compute import VolumeFacts
+from rekindle.backup import freezing, mounts
+from rekindle.errors import CommandFailed
+from rekindle.inventory import Host, Role
+from rekindle.transport import Result
 
 pytestmark = pytest.mark.integration
 
@@ -184,6 +192,88 @@ def test_a_volume_is_a_disk_and_a_snapshot_one_instant_of_it(aws: Aws, zone: tup
     assert _files_of(ec2, made, bastion, host, torn) == "kept\n"
     assert _files_of(ec2, made, bastion, host, frozen) == "lost\nkept\n"
     _detaches_when_unmounted(ec2, made, bastion, host, volume)
+
+
+@dataclass(frozen=True)
+class Reached:
+    """The private host, as a backup reaches hosts."""
+
+    zone: Zone
+    bastion: str
+    instance: str
+
+    def run(self, host: str, command: str, *, timeout: float = 60, check: bool = True) -> Result:
+        done = self.zone.try_ssh(self.bastion, shlex.join(["sudo", "sh", "-c", command]), to=self.instance)
+        return Result(host=host, command=command, exit_code=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    def facts(self, host: str, script: str) -> str:
+        return self.run(host, script).check().stdout
+
+    def each(self, hosts: Iterable[str], call: Callable[[str], Any]) -> dict[str, Any]:
+        return {host: call(host) for host in hosts}
+
+
+def test_a_freeze_ends_whatever_becomes_of_who_asked(
+    aws: Aws, zone: tuple[Zone, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the host's own systemd: the unit, its end when its time is up, and the timer when the unit was killed."""
+    made, bastion, host = zone
+    reached, ec2 = Reached(made, bastion, host), aws("ec2")
+    agent = Host(
+        name="agent",
+        role=Role.PRIVATE_AGENT,
+        pool="p",
+        zone="private",
+        az="us-east-1b",
+        private_ip="10.0.2.4",  # type: ignore[arg-type]
+        instance_id=host,
+    )
+    volume = ec2.create_volume(AvailabilityZone="us-east-1b", Size=1, VolumeType="gp3")["VolumeId"]
+    assert mounts.mounts(reached, [agent], {"data": facts_of(ec2, volume)}) == ()
+    ec2.attach_volume(VolumeId=volume, InstanceId=host, Device="/dev/xvdh")
+    with pytest.raises(CommandFailed, match="sees no mount"):
+        mounts.mounts(reached, [agent], {"data": facts_of(ec2, volume)})
+    reached.run("agent", "mkfs.ext4 -q /dev/xvdh && mkdir -p '/a mount' && mount /dev/xvdh '/a mount'").check()
+    (found,) = mounts.mounts(reached, [agent], {"data": facts_of(ec2, volume)})
+    assert found.path == "/a mount"
+
+    freezing.freeze(reached, [found], "rp-1")
+    assert not is_writable(reached)
+    freezing.thaw(reached, [found], "rp-1")
+    assert is_writable(reached)
+    assert not units_of(reached, "rp-1")
+
+    monkeypatch.setattr(freezing, "KEEP_SECONDS", 3)
+    freezing.freeze(reached, [found], "rp-2")
+    wait_until(lambda: is_writable(reached))
+    with pytest.raises(CommandFailed, match="thawed by the host itself"):
+        freezing.thaw(reached, [found], "rp-2")
+    assert not units_of(reached, "rp-2")
+
+    monkeypatch.setattr(freezing, "KEEP_SECONDS", 3000)
+    monkeypatch.setattr(freezing, "WATCH_SECONDS", 5)
+    freezing.freeze(reached, [found], "rp-3")
+    reached.run("agent", "systemctl daemon-reload; systemctl kill --signal=KILL 'rekindle-freeze-rp-3-*'").check()
+    assert not is_writable(reached)
+    wait_until(lambda: is_writable(reached))
+    wait_until(lambda: not [unit for unit in units_of(reached, "rp-3") if "thaw" in unit])
+    reached.run("agent", "umount '/a mount'").check()
+    ec2.detach_volume(VolumeId=volume)
+
+
+def facts_of(ec2: Any, volume: str) -> VolumeFacts:
+    (facts,) = compute.volumes(ec2, ids=[volume])
+    return facts
+
+
+def is_writable(reached: Reached) -> bool:
+    """A write that waits is left waiting, and ends when the thaw comes."""
+    tried = "touch '/a mount/probe' </dev/null >/dev/null 2>&1 & sleep 0.5; ! kill -0 $! 2>/dev/null"
+    return reached.run("agent", tried).exit_code == 0
+
+
+def units_of(reached: Reached, point: str) -> list[str]:
+    return reached.run("agent", f"systemctl list-units --all --plain --no-legend 'rekindle-*-{point}-*'").stdout.split()
 
 
 def _files_of(ec2: Any, made: Zone, bastion: str, host: str, snapshot: str) -> str:

@@ -61,6 +61,11 @@ class Clients:
     def ec2(self, region: str) -> Client:
         return self.of("ec2", region)
 
+    def ec2_once(self, region: str) -> Client:
+        """An EC2 client that sends each request once: for what would be made twice when an answer is lost."""
+        once = Config(retries={"mode": "standard", "total_max_attempts": 1})
+        return self._client("ec2 once", "ec2", region, self._config.merge(once))
+
     def kms(self, region: str) -> Client:
         return self.of("kms", region)
 

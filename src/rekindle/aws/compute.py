@@ -9,11 +9,19 @@ from datetime import datetime
 from itertools import count
 from typing import Any, TypeVar
 
-from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_exponential
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential,
+)
 
 from rekindle.aws.clients import Client
 from rekindle.aws.errors import is_code, translated
-from rekindle.errors import CommandFailed, GateFailed, Refused, SnapshotLost
+from rekindle.errors import CommandFailed, GateFailed, Refused, SnapshotLost, Unreachable
 
 Tags = Mapping[str, str]
 Sleep = Callable[[float], None]
@@ -22,6 +30,7 @@ T = TypeVar("T")
 PARALLEL = 16
 FIRST_LOOK = 0.5  # seconds between the first looks; doubled up to
 SLOWEST_LOOK = 15.0
+STARTS = 5  # of one snapshot: within a quarter of a minute, for its file system is frozen
 LOOKS_UNTIL_SEEN = 7  # half a minute: EC2's API is eventually consistent, and may not show at once what it just made
 HOST_KEYS = re.compile(
     r"BEGIN SSH HOST KEY KEYS(.*?)END SSH HOST KEY KEYS", re.DOTALL
@@ -69,7 +78,7 @@ class Snapshot:
     tags: Tags
 
 
-def instances(client: Client, *, ids: Sequence[str] = (), tags: Tags | None = None) -> tuple[Instance, ...]:
+def instances(client: Client, *, ids: Sequence[str] | None = None, tags: Tags | None = None) -> tuple[Instance, ...]:
     """Instances by id or by tags; one that is not there is not among them."""
     reservations = _all(client, "describe_instances", "Reservations", "instance-id", ids, tags)
     return tuple(_instance(item) for reservation in reservations for item in reservation["Instances"])
@@ -98,45 +107,77 @@ def wait_for_instances(
     )
 
 
-def volumes(client: Client, *, ids: Sequence[str] = (), tags: Tags | None = None) -> tuple[VolumeFacts, ...]:
+def volumes(client: Client, *, ids: Sequence[str] | None = None, tags: Tags | None = None) -> tuple[VolumeFacts, ...]:
     """Volumes by id or by tags; one that is not there is not among them."""
     return tuple(_volume(item) for item in _all(client, "describe_volumes", "Volumes", "volume-id", ids, tags))
 
 
-def snapshots(client: Client, *, ids: Sequence[str] = (), tags: Tags | None = None) -> tuple[Snapshot, ...]:
+def snapshots(client: Client, *, ids: Sequence[str] | None = None, tags: Tags | None = None) -> tuple[Snapshot, ...]:
     """Our own snapshots by id or by tags; one that is not there is not among them."""
     found = _all(client, "describe_snapshots", "Snapshots", "snapshot-id", ids, tags, OwnerIds=["self"])
     return tuple(_snapshot(item) for item in found)
 
 
-def create_snapshots(client: Client, tags: Mapping[str, Tags], *, description: str) -> dict[str, str]:
-    """Starts one of each volume at once (`tags` by volume id), and gives snapshot ids by volume id."""
+def create_snapshots(
+    client: Client, tags: Mapping[str, Tags], *, description: str, sleep: Sleep = time.sleep
+) -> dict[str, str]:
+    """Starts one of each volume at once (`tags` by volume id), and gives snapshot ids by volume id.
+
+    The client sends each request once (`Clients.ec2_once`): EC2 takes no token that would make a second one
+    harmless, so after an answer that was lost the snapshot is looked for by its tags.
+    """
 
     def start(volume_id: str) -> str:
-        with translated(client):
-            made = client.create_snapshot(
+        return _started_once(
+            lambda: client.create_snapshot(
                 VolumeId=volume_id, Description=description, TagSpecifications=_tag_specifications(tags[volume_id])
-            )
-        return str(made["SnapshotId"])
+            ),
+            lambda: [s for s in _tagged(client, tags[volume_id]) if s.volume_id == volume_id],
+            client,
+            sleep,
+        )
 
     with ThreadPoolExecutor(max_workers=PARALLEL) as pool:
         return dict(zip(tags, pool.map(start, tags), strict=True))
 
 
 def copy_snapshot(
-    client: Client, snapshot_id: str, source_region: str, *, kms_key_arn: str, tags: Tags, description: str
+    client: Client,
+    snapshot_id: str,
+    source_region: str,
+    *,
+    kms_key_arn: str,
+    tags: Tags,
+    description: str,
+    sleep: Sleep = time.sleep,
 ) -> str:
-    """Starts a copy into the client's region under a key of that region, and gives its id."""
-    with translated(client):
-        made = client.copy_snapshot(
+    """Starts a copy into the client's region under a key of that region, and gives its id.
+
+    The client sends each request once, and a lost answer is settled, as with `create_snapshots`.
+    """
+    return _started_once(
+        lambda: client.copy_snapshot(
             SourceSnapshotId=snapshot_id,
             SourceRegion=source_region,
             Encrypted=True,
             KmsKeyId=kms_key_arn,
             Description=description,
             TagSpecifications=_tag_specifications(tags),
-        )
-    return str(made["SnapshotId"])
+        ),
+        lambda: _tagged(client, tags),
+        client,
+        sleep,
+    )
+
+
+def delete_snapshot(client: Client, snapshot_id: str) -> None:
+    """It is gone; so it may have been before."""
+    try:
+        with translated(client):
+            client.delete_snapshot(SnapshotId=snapshot_id)
+    except CommandFailed as error:
+        if not is_code(error, "InvalidSnapshot.NotFound"):
+            raise
 
 
 def wait_for_snapshots(
@@ -214,15 +255,52 @@ def wait_for_host_key(client: Client, instance_id: str, *, timeout: float = 600,
 
 
 def _all(
-    client: Client, operation: str, result: str, id_filter: str, ids: Sequence[str], tags: Tags | None, **more: Any
+    client: Client,
+    operation: str,
+    result: str,
+    id_filter: str,
+    ids: Sequence[str] | None,
+    tags: Tags | None,
+    **more: Any,
 ) -> list[dict[str, Any]]:
     """All pages of a description; by filters, because ids that are not there are an error and filters are not."""
     filters = [{"Name": f"tag:{name}", "Values": [value]} for name, value in (tags or {}).items()]
-    if ids:
+    if ids is not None:
+        if not ids:  # a filter without values is refused, and none would find everything
+            return []
         filters.append({"Name": id_filter, "Values": list(ids)})
     with translated(client):
         pages = client.get_paginator(operation).paginate(Filters=filters, **more)
         return [item for page in pages for item in page[result]]
+
+
+def _tagged(client: Client, tags: Tags) -> Sequence[Snapshot]:
+    """Snapshots with all of these tags; none without tags, which would find those of everybody."""
+    return snapshots(client, tags=tags) if tags else ()
+
+
+def _started_once(
+    start: Callable[[], Any], started: Callable[[], Sequence[Snapshot]], client: Client, sleep: Sleep
+) -> str:
+    """The id of what is started, once: what an answer that was lost may have started is looked for first."""
+    answers = count()
+
+    def attempt() -> str:
+        if next(answers):
+            for found in started():
+                if found.state != "error":
+                    return found.snapshot_id
+        with translated(client):
+            return str(start()["SnapshotId"])
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(Unreachable),
+        stop=stop_after_attempt(STARTS),
+        wait=wait_exponential(multiplier=FIRST_LOOK),
+        sleep=sleep,
+        reraise=True,
+    )
+    return retrying(attempt)
 
 
 def _refuse_lost(client: Client, ids: Sequence[str], found: Sequence[Snapshot], *, is_settled: bool) -> None:

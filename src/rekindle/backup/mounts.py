@@ -1,124 +1,137 @@
-"""Where volumes are mounted, and their file systems held still for a moment and never longer."""
+"""Where volumes are mounted: by EC2's attachments, and by what lies on their devices on the hosts that have them."""
 
+import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter
-from typing import Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from rekindle.aws.compute import VolumeFacts
-from rekindle.errors import RekindleError
+from rekindle.backup.hosts import Hosts, all_of, marked, shell
+from rekindle.errors import CommandFailed
 from rekindle.inventory import Host
-from rekindle.transport import Result
 
-T = TypeVar("T")
-
-THAW_SECONDS = 30  # the host's own timer ends a freeze after this, whatever became of us
-FREEZE_SECONDS = 20.0  # a freeze that takes longer is given up: its timer must not fire before the snapshots
-
-# EBS names: the NVMe link carries the volume id (Nitro), else the device is what the attachment says.
-FIND = """
-for device in /dev/disk/by-id/*{serial} {device}; do
-  [ -b "$device" ] || continue
-  number=$(printf '%d:%d' "0x$(stat -Lc %t "$device")" "0x$(stat -Lc %T "$device")")
-  awk -v number="$number" -v name={name} '$3 == number {{ print name "\\t" $5; exit }}' /proc/self/mountinfo
-  break
-done
-"""
-# The timer comes first. systemd's default accuracy is a minute (systemd.timer(5)), too late for a thaw.
-# It tries again, because a freeze that hangs on a slow device may succeed only after we gave it up.
-FREEZE = """
-systemd-run --quiet --collect --unit={unit} --on-active={seconds}s --timer-property=AccuracySec=100ms \
-  sh -c 'for try in 1 2 3 4 5 6 7 8 9 10; do fsfreeze --unfreeze "$1" && exit; sleep {seconds}; done' sh {path}
-fsfreeze --freeze {path}
-"""
-THAW = """
-fsfreeze --unfreeze {path} || failed="$failed "{path}
-systemctl stop {unit}.timer {unit}.service 2>/dev/null || true
-"""
-
-
-class Hosts(Protocol):
-    """Hosts reached; `rekindle.transport.Transport` is one."""
-
-    def run(self, host: str, command: str, *, timeout: float = ..., check: bool = ...) -> Result: ...
-
-    def facts(self, host: str, script: str) -> str: ...
-
-    def each(self, hosts: Iterable[str], call: Callable[[str], T]) -> dict[str, T | RekindleError]: ...
+MARK = "rekindle-volume"
+FIND = shell("find.sh")
+NUMBER = re.compile(r"\d+:\d+")
+ESCAPED = re.compile(rb"\\([0-7]{3})")  # proc(5), /proc/pid/mountinfo: space, tab, newline and backslash in octal
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mount:
-    """One volume's file system on the agent that has it."""
+    """One file system of a volume, on the host that has it."""
 
     volume: str
     host: str
     path: str
+    device: str  # "7:0"; two volumes of one logical volume have it in common
 
 
-def mounts(hosts: Hosts, agents: Sequence[Host], volumes: Mapping[str, VolumeFacts]) -> tuple[Mount, ...]:
-    """Mounts of these volumes (by name), by EC2's attachments and each agent's own mount table.
+@dataclass
+class Seen:
+    """What lies on one volume's device."""
 
-    A volume that is mounted nowhere is at rest, and has none.
+    leaves: set[str] = field(default_factory=set)  # device numbers; nothing is built on these
+    mounts: dict[str, str] = field(default_factory=dict)  # device number to path
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that it holds is mounted."""
+        return bool(self.mounts) and self.mounts.keys() >= self.leaves
+
+
+def mounts(hosts: Hosts, all_hosts: Sequence[Host], volumes: Mapping[str, VolumeFacts]) -> tuple[Mount, ...]:
+    """Mounts of these volumes (by name); one that EC2 says is attached to nothing is at rest, and has none.
+
+    CommandFailed names each that is attached, and that no freeze would hold still: to an instance that is
+    no host of ours, or with no mount in the namespace of the host's first process.
     """
-    names = {agent.instance_id: agent.name for agent in agents if agent.instance_id}
-    by_host: dict[str, list[str]] = {}
-    for name, facts in sorted(volumes.items()):
-        if facts.attached_to in names:
-            by_host.setdefault(names[facts.attached_to], []).append(_find(name, facts))
-    read = hosts.each(by_host, lambda host: hosts.facts(host, "".join(by_host[host])))
+    names = {host.instance_id: host.name for host in all_hosts if host.instance_id}
+    seen = _seen(hosts, names, volumes)
+    problems = [problem for name, facts in sorted(volumes.items()) if (problem := _problem(name, facts, names, seen))]
+    if problems:
+        raise CommandFailed(
+            "; ".join(problems),
+            where=f"mounts of {', '.join(sorted(volumes))}",
+            next_step="Mount or detach it, or declare `consistency: crash` for its package, and run `backup` again.",
+        )
+    return _mounts(volumes, names, seen)
+
+
+def found(hosts: Hosts, all_hosts: Sequence[Host], volumes: Mapping[str, VolumeFacts]) -> tuple[Mount, ...]:
+    """Mounts of these volumes, as far as there are any."""
+    names = {host.instance_id: host.name for host in all_hosts if host.instance_id}
+    return _mounts(volumes, names, _seen(hosts, names, volumes))
+
+
+def seen_in(host: str, printed: str) -> dict[str, Seen]:
+    """What find.sh printed, by volume id; CommandFailed names the host and the kind of a line that is none of its."""
+    volumes: dict[str, Seen] = {}
+    for words in marked(MARK, printed):
+        match words:
+            case [volume, "leaf", number] if NUMBER.fullmatch(number):
+                volumes.setdefault(volume, Seen()).leaves.add(number)
+            case [volume, "mount", number, root, path] if NUMBER.fullmatch(number):
+                _note(volumes.setdefault(volume, Seen()).mounts, number, root, _decoded(path))
+            case _:
+                raise CommandFailed(
+                    f"what it says of its volumes can't be read: {' '.join(words)[:80]!r}",
+                    where=host,
+                    next_step="Report this with the output of `cat /proc/1/mountinfo` there.",
+                )
+    return volumes
+
+
+def _note(mounted: dict[str, str], number: str, root: str, path: str) -> None:
+    """A mount of the whole file system comes before one of a folder or file of it."""
+    if root == "/" or number not in mounted:
+        mounted[number] = path
+
+
+def _decoded(path: str) -> str:
+    return ESCAPED.sub(lambda found: bytes([int(found[1], 8) & 0xFF]), path.encode()).decode(errors="replace")
+
+
+def _seen(hosts: Hosts, names: Mapping[str, str], volumes: Mapping[str, VolumeFacts]) -> dict[str, Seen]:
+    """What the hosts say lies on these volumes, by volume id."""
+    looks: dict[str, list[str]] = {}
+    for facts in volumes.values():
+        if host := names.get(facts.attached_to or ""):
+            looks.setdefault(host, []).append(_look(facts))
+    asked = {host: f"{FIND}\n" + "\n".join(lines) for host, lines in sorted(looks.items())}
+    printed = all_of(hosts.each(asked, lambda host: hosts.facts(host, asked[host])))
+    return {volume: seen for host, text in printed.items() for volume, seen in seen_in(host, text).items()}
+
+
+def _look(facts: VolumeFacts) -> str:
+    return shlex.join(["look", facts.volume_id, _serial(facts), facts.device or ""])
+
+
+def _serial(facts: VolumeFacts) -> str:
+    """As Nitro's disks bear it (EC2 User Guide, "Identify EBS volumes")."""
+    return facts.volume_id.replace("-", "")
+
+
+def _problem(name: str, facts: VolumeFacts, names: Mapping[str, str], seen: Mapping[str, Seen]) -> str:
+    """Why nothing would hold this volume still; empty when it is at rest or mounted."""
+    if facts.attached_to is None:
+        return "" if facts.state == "available" else f"{name} ({facts.volume_id}) is {facts.state}"
+    attached = f"{name} ({facts.volume_id}) is attached to {facts.attached_to}"
+    if facts.attached_to not in names:
+        return f"{attached}, which is no host of the inventory"
+    attached += f" ({names[facts.attached_to]})"
+    there = seen.get(facts.volume_id, Seen())
+    if not there.leaves:
+        return f"{attached}, which has no device {facts.device} and no /dev/disk/by-id/*{_serial(facts)}"
+    left = ", ".join(sorted(there.leaves - there.mounts.keys()))
+    return "" if there.is_whole else f"{attached}, whose first process sees no mount of its block device {left}"
+
+
+def _mounts(
+    volumes: Mapping[str, VolumeFacts], names: Mapping[str, str], seen: Mapping[str, Seen]
+) -> tuple[Mount, ...]:
     return tuple(
-        Mount(volume=volume, host=host, path=path)
-        for host, printed in _all(read).items()
-        for volume, path in (line.split("\t") for line in printed.splitlines())
+        Mount(volume=name, host=host, path=path, device=device)
+        for name, facts in sorted(volumes.items())
+        if (host := names.get(facts.attached_to or ""))
+        for device, path in sorted(seen.get(facts.volume_id, Seen()).mounts.items())
     )
-
-
-def freeze(hosts: Hosts, frozen: Sequence[Mount], point: str) -> None:
-    """No file system of these changes any more; each has a timer on its host that thaws it in any case.
-
-    Raises the first host's error; what was frozen by then is frozen, so thaw after it too.
-    """
-    scripts = _by_host(frozen, lambda m: FREEZE.format(unit=_unit(point, m), path=_path(m), seconds=THAW_SECONDS))
-    _all(hosts.each(scripts, lambda host: hosts.run(host, f"set -e\n{scripts[host]}", timeout=FREEZE_SECONDS)))
-
-
-def thaw(hosts: Hosts, frozen: Sequence[Mount], point: str) -> None:
-    """All of these change again, and their timers are gone.
-
-    CommandFailed names those that were not frozen any more: a timer came first, and what was taken
-    in the meantime is not of one moment.
-    """
-    scripts = _by_host(frozen, lambda m: THAW.format(unit=_unit(point, m), path=_path(m)))
-    verdict = '[ -z "$failed" ] || { echo "not frozen any more:$failed" >&2; exit 1; }'
-    _all(hosts.each(scripts, lambda host: hosts.run(host, f"failed=\n{scripts[host]}{verdict}")))
-
-
-def _find(name: str, facts: VolumeFacts) -> str:
-    serial = facts.volume_id.replace("-", "")
-    return FIND.format(serial=serial, device=shlex.quote(facts.device or "/dev/none"), name=shlex.quote(name))
-
-
-def _by_host(chosen: Sequence[Mount], script: Callable[[Mount], str]) -> dict[str, str]:
-    ordered = sorted(chosen, key=attrgetter("host"))
-    return {host: "".join(map(script, of_host)) for host, of_host in groupby(ordered, key=attrgetter("host"))}
-
-
-def _all(results: Mapping[str, T | RekindleError]) -> dict[str, T]:
-    """Every host's result; else the first host's error."""
-    done: dict[str, T] = {}
-    for host, result in results.items():
-        if isinstance(result, RekindleError):
-            raise result
-        done[host] = result
-    return done
-
-
-def _unit(point: str, mount: Mount) -> str:
-    return shlex.quote(f"rekindle-thaw-{point}-{mount.volume}")
-
-
-def _path(mount: Mount) -> str:
-    return shlex.quote(mount.path)

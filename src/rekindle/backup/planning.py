@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from rekindle.backup.mounts import Mount
+from rekindle.backup.orphans import Orphan
 from rekindle.inventory import Volume
 
 
@@ -19,3 +20,4 @@ class BackupPlan:
     is_unprotected: bool  # the copies stay in the environment's own region
     to_finish: tuple[str, ...]  # restore points that an earlier backup left pending
     missing_artifacts: tuple[str, ...]  # of the release: while one is missing, no restore point is complete
+    orphans: tuple[Orphan, ...]  # snapshots that no restore point names

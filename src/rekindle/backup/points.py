@@ -10,6 +10,7 @@ from rekindle.journal.entries import RestorePoint, VolumeCopy
 from rekindle.journal.fold import Folded
 
 FROZEN, CRASH, UNPROVEN = "frozen", "crash", "unproven"
+ENVIRONMENT_TAG, POINT_TAG = "rekindle:environment", "rekindle:restore-point"
 GIB = 1024**3
 
 
@@ -82,12 +83,16 @@ def latest(folded: Folded) -> RestorePoint | None:
 
 def barrier_at(point: RestorePoint) -> datetime:
     """What was acknowledged before this moment is in it: the earliest of its barriers, else its beginning."""
-    moments = [
-        datetime.fromisoformat(str(noted["at"]))
-        for noted in point.barrier.values()
-        if isinstance(noted, dict) and "at" in noted
-    ]
-    return min(moments, default=point.started)
+    return min(filter(None, map(_moment, point.barrier.values())), default=point.started)
+
+
+def _moment(noted: JsonValue) -> datetime | None:
+    """When a barrier was asked for; None if this does not say so, in a form that has one meaning."""
+    try:
+        moment = datetime.fromisoformat(str(noted["at"])) if isinstance(noted, dict) else None
+    except (KeyError, ValueError):
+        return None
+    return moment if moment and moment.tzinfo else None
 
 
 def tags(environment: str, cluster: str, point: RestorePoint, volume: VolumeCopy) -> dict[str, str]:
@@ -97,7 +102,7 @@ def tags(environment: str, cluster: str, point: RestorePoint, volume: VolumeCopy
 
 def key_tags(environment: str, point: RestorePoint) -> dict[str, str]:
     """What all snapshots and copies of one restore point share."""
-    return {"rekindle:environment": environment, "rekindle:restore-point": point.id}
+    return {ENVIRONMENT_TAG: environment, POINT_TAG: point.id}
 
 
 def _copy_of(volume: Volume) -> VolumeCopy:

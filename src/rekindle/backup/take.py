@@ -9,13 +9,15 @@ from pydantic import JsonValue
 from rekindle.aws import compute
 from rekindle.aws.clients import Clients
 from rekindle.aws.compute import Snapshot, VolumeFacts
-from rekindle.backup import mounts, points
+from rekindle.backup import freezing, mounts, points
 from rekindle.backup.barriers import Group, completed, noted
-from rekindle.backup.mounts import Hosts, Mount
+from rekindle.backup.hosts import Hosts
+from rekindle.backup.mounts import Mount
+from rekindle.backup.orphans import Orphan, orphans_of, told
 from rekindle.backup.planning import BackupPlan
 from rekindle.errors import CommandFailed, Incomplete, InputError, RekindleError, SnapshotLost
-from rekindle.inventory import AGENTS, Inventory, Stores, Volume
-from rekindle.journal.entries import Operation, RestorePoint
+from rekindle.inventory import Inventory, Stores, Volume
+from rekindle.journal.entries import Operation, RestorePoint, VolumeCopy
 from rekindle.journal.journal import Journal
 from rekindle.journal.mirror import Mirror
 from rekindle.journal.release import Artifact
@@ -58,16 +60,22 @@ class Backup:
 def plan(backup: Backup) -> BackupPlan:
     """What `run` would do; changes nothing."""
     volumes = backup.inventory.volumes
+    folded = backup.journal.fold()
     return BackupPlan(
         environment=backup.inventory.environment,
         release=backup.release,
         volumes=volumes,
-        mounts=_mounts(backup, _facts(backup, volumes)),
+        mounts=tuple(
+            mount
+            for group in completed(backup.groups, volumes)
+            for mount in _mounts(backup, group, _facts(backup, group.volumes))
+        ),
         barriers=tuple(group.name for group in backup.groups if group.barrier),
         recovery_region=backup.stores.region,
         is_unprotected=backup.stores.region == backup.region,
-        to_finish=tuple(point.id for point in points.unfinished(backup.journal.fold())),
+        to_finish=tuple(point.id for point in points.unfinished(folded)),
         missing_artifacts=_missing(backup),
+        orphans=_orphans(backup),
     )
 
 
@@ -82,7 +90,9 @@ def run(backup: Backup) -> RestorePoint:
         _resume(backup, left)
     point = points.begun(backup.now(), backup.release, backup.inventory.volumes)
     backup.journal.append(point, _operation("begun", point))
-    return _finish(backup, _taken(backup, point))
+    point = _finish(backup, _taken(backup, point))
+    _tidy(backup)
+    return point
 
 
 def _resume(backup: Backup, left: RestorePoint) -> None:
@@ -91,7 +101,7 @@ def _resume(backup: Backup, left: RestorePoint) -> None:
         try:
             _finish(backup, left)
         except SnapshotLost as error:  # a new one must not wait for what cannot be mended
-            backup.tell(f"giving up {left.id}: {error.what}")
+            backup.tell(f"{left.id} cannot be finished: {error.what}")
     else:
         backup.tell(f"giving up {left.id}: the backup that began it was ended before its snapshots were of one moment")
         _thaw_leftovers(backup, left)
@@ -119,15 +129,15 @@ def _taken(backup: Backup, point: RestorePoint) -> RestorePoint:
 def _snapshots(backup: Backup, point: RestorePoint, group: Group) -> dict[str, str]:
     """Snapshot ids by volume id of one group's volumes, all of one moment."""
     before = _facts(backup, group.volumes)
-    found = _mounts(backup, before) if backup.is_frozen and group.is_frozen else ()
+    found = _mounts(backup, group, before)
     backup.tell(f"{group.name}: snapshots of {', '.join(v.name for v in group.volumes)}")
     try:
-        mounts.freeze(backup.hosts, found, point.id)
+        freezing.freeze(backup.hosts, found, point.id)
         taken = _started(backup, point, group.volumes)
     except BaseException:
         _thaw_quietly(backup, found, point)
         raise
-    mounts.thaw(backup.hosts, found, point.id)
+    freezing.thaw(backup.hosts, found, point.id)
     _refuse_moved(before, _facts(backup, group.volumes))
     return taken
 
@@ -136,7 +146,7 @@ def _started(backup: Backup, point: RestorePoint, volumes: Sequence[Volume]) -> 
     names = {v.volume_id for v in volumes}
     environment, cluster = backup.inventory.environment, backup.inventory.cluster_name
     tags = {v.volume_id: points.tags(environment, cluster, point, v) for v in point.volumes if v.volume_id in names}
-    client = backup.clients.ec2(backup.region)
+    client = backup.clients.ec2_once(backup.region)
     return compute.create_snapshots(client, tags, description=f"Rekindle {environment} {point.id}")
 
 
@@ -174,20 +184,22 @@ def _copied(backup: Backup, point: RestorePoint) -> RestorePoint:
 
 def _copies(backup: Backup, point: RestorePoint) -> dict[str, str]:
     """Copy ids by volume name; those that an earlier run started are found by their tags."""
-    target, environment = backup.clients.ec2(backup.stores.region), backup.inventory.environment
-    there = compute.snapshots(target, tags=points.key_tags(environment, point))
-    copies = {s.tags["Name"]: s.snapshot_id for s in there if s.state != "error"}
-    for volume in point.volumes:
-        if volume.name not in copies and volume.snapshot_id:
-            copies[volume.name] = compute.copy_snapshot(
-                target,
-                volume.snapshot_id,
-                backup.region,
-                kms_key_arn=backup.stores.kms_key_arn,
-                tags=points.tags(environment, backup.inventory.cluster_name, point, volume),
-                description=f"Rekindle {environment} {point.id}",
-            )
-    return copies
+    environment = backup.inventory.environment
+    there = compute.snapshots(backup.clients.ec2(backup.stores.region), tags=points.key_tags(environment, point))
+    started = {s.tags.get("Name"): s.snapshot_id for s in there if s.state != "error"}
+    return {v.name: started.get(v.name) or _copy(backup, point, v) for v in point.volumes}
+
+
+def _copy(backup: Backup, point: RestorePoint, volume: VolumeCopy) -> str:
+    environment = backup.inventory.environment
+    return compute.copy_snapshot(
+        backup.clients.ec2_once(backup.stores.region),
+        volume.snapshot_id or "",
+        backup.region,
+        kms_key_arn=backup.stores.kms_key_arn,
+        tags=points.tags(environment, backup.inventory.cluster_name, point, volume),
+        description=f"Rekindle {environment} {point.id}",
+    )
 
 
 def _fail(backup: Backup, point: RestorePoint, why: str) -> None:
@@ -196,21 +208,45 @@ def _fail(backup: Backup, point: RestorePoint, why: str) -> None:
 
 
 def _thaw_leftovers(backup: Backup, left: RestorePoint) -> None:
-    """What a killed backup may have frozen changes again, even before its timer."""
+    """What a killed backup may have frozen changes again, even before its hosts see to it."""
     names = {v.name for v in left.volumes}
     volumes = [v for v in backup.inventory.volumes if v.name in names]
-    _thaw_quietly(backup, _mounts(backup, _facts(backup, volumes)), left)
+    try:
+        found = mounts.found(backup.hosts, backup.inventory.hosts, _facts(backup, volumes))
+    except RekindleError as error:
+        backup.tell(f"what {left.id} froze is thawed by its hosts themselves: {error.what}")
+    else:
+        _thaw_quietly(backup, found, left)
 
 
 def _thaw_quietly(backup: Backup, found: Sequence[Mount], point: RestorePoint) -> None:
-    """Thaws each mount on its own; one that was not frozen, or is not reached, has its timer."""
+    """Thaws each mount on its own; one that was not frozen, or is not reached, is thawed by its host."""
     for mount in found:
         try:
-            mounts.thaw(backup.hosts, [mount], point.id)
+            freezing.thaw(backup.hosts, [mount], point.id)
         except CommandFailed:  # it was not frozen
             continue
         except RekindleError as error:
-            backup.tell(f"{mount.host} is not reached; its own timer thaws {mount.volume}: {error.what}")
+            backup.tell(f"{mount.host} is not reached; it thaws {mount.volume} by itself: {error.what}")
+
+
+def _tidy(backup: Backup) -> None:
+    """What points that failed left is deleted, what is of nobody's is told of; neither is the backup's failure."""
+    try:
+        found = _orphans(backup)
+        for orphan in found:
+            if orphan.is_of_failed:
+                compute.delete_snapshot(backup.clients.ec2(orphan.region), orphan.snapshot_id)
+                backup.tell(f"deleted {orphan.snapshot_id} in {orphan.region}: {orphan.point} failed")
+        for line in told(o for o in found if not o.is_of_failed):
+            backup.tell(line)
+    except RekindleError as error:
+        backup.tell(f"snapshots that no restore point names may be left: {error.located()}")
+
+
+def _orphans(backup: Backup) -> tuple[Orphan, ...]:
+    regions, environment = (backup.region, backup.stores.region), backup.inventory.environment
+    return orphans_of(backup.clients, regions, environment, backup.journal.fold(), backup.now())
 
 
 def _facts(backup: Backup, volumes: Sequence[Volume]) -> dict[str, VolumeFacts]:
@@ -227,8 +263,11 @@ def _facts(backup: Backup, volumes: Sequence[Volume]) -> dict[str, VolumeFacts]:
     return {volume.name: found[volume.volume_id] for volume in volumes}
 
 
-def _mounts(backup: Backup, facts: Mapping[str, VolumeFacts]) -> tuple[Mount, ...]:
-    return mounts.mounts(backup.hosts, backup.inventory.with_role(*AGENTS), facts)
+def _mounts(backup: Backup, group: Group, facts: Mapping[str, VolumeFacts]) -> tuple[Mount, ...]:
+    """What is to be frozen of a group; nothing of one that promises to recover from a crash."""
+    if not (backup.is_frozen and group.is_frozen):
+        return ()
+    return mounts.mounts(backup.hosts, backup.inventory.hosts, facts)
 
 
 def _refuse_moved(before: Mapping[str, VolumeFacts], after: Mapping[str, VolumeFacts]) -> None:
