@@ -460,7 +460,10 @@ def test_a_change_of_any_watched_file_changes_the_inputs(own: Path, changed: str
             "commands: [{name: c, run: r, guard: g, watches: [/a, /b, /c]}]\n",
         )
         found = rendered(host("m", Role.MASTER, 4), directory=own).declared
-        return {d.subject: (d.state or {})["inputs"] for d in found if d.subject in ("unit:u.service", "command:c")}
+        states = {d.subject: d.state or {} for d in found if d.subject in ("unit:u.service", "command:c")}
+        assert states["unit:u.service"].keys() == {"enabled", "active", "inputs"}
+        assert states["command:c"].keys() == {"run", "guard", "timeout", "long", "inputs"}
+        return {subject: state["inputs"] for subject, state in states.items()}
 
     before, after = inputs("nothing"), inputs(changed)
     assert before.keys() == after.keys() == {"unit:u.service", "command:c"}
