@@ -30,7 +30,7 @@ flock -o -w {LOCK_SECONDS} {LOCK} sh ./run >log 2>&1 || {{ code=$?; tail -n 60 l
 tail -n 60 log
 """
 
-# Under the lock no other run is at work: what a killed one left is swept first, and by each at its end.
+# Under the lock no other run is at work: each sweeps at its end, also what a killed one before it left.
 STAGE = rf"""
 sweep() {{
   for other in {STREAMS}/*; do [ -d "/proc/${{other##*/}}" ] || rm -rf "$other"; done
@@ -54,7 +54,6 @@ mkdir -p {STAGED.rpartition("/")[0]}
 staging=$(pwd -P)
 trap sweep EXIT
 trap 'exit 1' HUP INT TERM
-sweep
 """
 
 
