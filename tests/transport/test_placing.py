@@ -396,9 +396,8 @@ def test_a_race_is_never_won(top: Path, theirs: Path, shell: str) -> None:
     ).replace(files.STAGED, str(top / "staged"))
     (top / "file-0").write_text("x")
     with attacked(top, theirs, aside_of(path)):
-        ends = time.monotonic() + 0.5
-        tries = [run(body, shell).returncode for _ in iter(lambda: time.monotonic() < ends, False)]
-    assert len(tries) > 5
+        for _ in range(15):
+            run(body, shell)
     assert is_unharmed(top)
 
 
