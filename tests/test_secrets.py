@@ -13,7 +13,7 @@ from moto import mock_aws
 
 import rekindle.secrets
 from rekindle.aws.clients import Clients
-from rekindle.errors import InputError, RekindleError
+from rekindle.errors import InputError, Refused, RekindleError
 from rekindle.secrets import Envelope, Keyring, KmsEnvelope, PassphraseEnvelope, Secret
 
 
@@ -129,6 +129,21 @@ def test_an_odd_envelope_is_an_error_of_ours(envelope: Envelope, change: dict[st
     _, wrapped = envelope.wrap_new("dev")
     with pytest.raises(RekindleError):
         envelope.unwrap("dev", {**wrapped, **change})
+
+
+def test_what_kms_answers_is_an_error_of_ours(kms: Any) -> None:
+    gone = KmsEnvelope(kms, "arn:aws:kms:us-west-2:123456789012:key/12345678-1234-1234-1234-123456789012")
+    with pytest.raises(RekindleError, match="AWS kms in us-west-2: GenerateDataKey: NotFoundException"):
+        gone.wrap_new("dev")
+    with Stubber(kms) as stubbed:
+        stubbed.add_client_error("decrypt", "AccessDeniedException", "no")
+        with pytest.raises(Refused, match="AWS kms in us-west-2: Decrypt: AccessDeniedException: no"):
+            gone.unwrap("dev", {"envelope": "kms", "key_arn": gone.key_arn, "wrapped": "AAAA"})
+
+
+def test_a_passphrase_is_as_slow_as_is_recommended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert rekindle.secrets.SCRYPT == {"n": 131072, "r": 8, "p": 1}  # OWASP
 
 
 def test_a_data_key_of_another_size_is_refused() -> None:

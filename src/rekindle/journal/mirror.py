@@ -202,7 +202,6 @@ def _into(target: BinaryIO, source: Source) -> tuple[str, int]:
         digest.update(piece)
         size += len(piece)
         target.write(piece)
-    target.flush()
     return digest.hexdigest(), size
 
 
