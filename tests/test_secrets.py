@@ -13,7 +13,7 @@ from moto import mock_aws
 
 import rekindle.secrets
 from rekindle.aws.clients import Clients
-from rekindle.errors import InputError, Refused, RekindleError
+from rekindle.errors import CommandFailed, InputError, Refused, RekindleError
 from rekindle.secrets import Envelope, Keyring, KmsEnvelope, PassphraseEnvelope, Secret
 
 
@@ -136,9 +136,16 @@ def test_what_kms_answers_is_an_error_of_ours(kms: Any) -> None:
     with pytest.raises(RekindleError, match="AWS kms in us-west-2: GenerateDataKey: NotFoundException"):
         gone.wrap_new("dev")
     with Stubber(kms) as stubbed:
-        stubbed.add_client_error("decrypt", "AccessDeniedException", "no")
-        with pytest.raises(Refused, match="AWS kms in us-west-2: Decrypt: AccessDeniedException: no"):
-            gone.unwrap("dev", {"envelope": "kms", "key_arn": gone.key_arn, "wrapped": "AAAA"})
+        for code, ours in (("AccessDeniedException", Refused), ("InvalidKeyUsageException", CommandFailed)):
+            stubbed.add_client_error("decrypt", code, "no")
+            with pytest.raises(ours, match=f"AWS kms in us-west-2: Decrypt: {code}: no"):
+                gone.unwrap("dev", {"envelope": "kms", "key_arn": gone.key_arn, "wrapped": "AAAA"})
+
+
+def test_the_passphrase_of_the_variables_opens_what_it_wrapped() -> None:
+    first, second = (PassphraseEnvelope.from_environment({"REKINDLE_PASSPHRASE": "open sesame"}) for _ in range(2))
+    data_key, wrapped = first.wrap_new("dev")
+    assert second.unwrap("dev", wrapped) == data_key
 
 
 def test_a_passphrase_is_as_slow_as_is_recommended(monkeypatch: pytest.MonkeyPatch) -> None:

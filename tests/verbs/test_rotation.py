@@ -21,6 +21,7 @@ from rekindle.errors import JournalDamaged
 from rekindle.inventory import parse
 from rekindle.journal.chain import Chain
 from rekindle.journal.checkpoints import Base, Checkpoints
+from rekindle.journal.entries import Operation as Recorded
 from rekindle.journal.entries import Pinned, ReleaseEntry
 from rekindle.journal.holder import Holder
 from rekindle.journal.journal import Journal
@@ -158,6 +159,18 @@ def test_everything_is_under_the_new_key() -> None:
     after = looking(store)[1].fold().applied
     assert {key for key in before if before[key] != after[key]} == {FILE}
     assert rotate(store) == rotation.Rotated(version=3, secrets=2, files=1)
+
+
+def test_it_is_on_record_when_it_begins_and_when_it_ended() -> None:
+    store = Memory()
+    with opened(store) as op:
+        assert rotation.make_key(op) == 2
+    assert looking(store)[1].fold().operations["rotate key"].details == {"version": 2}
+    with opened(store) as op:
+        assert rotation.make_key(op) == 2  # goes on, and makes no other
+        rotation.move_under_it(op)
+    said = [entry for entry in looking(store)[1].entries() if isinstance(entry, Recorded)]
+    assert [(entry.phase, entry.details) for entry in said] == [("begun", {"version": 2}), ("ended", {"version": 2})]
 
 
 def test_an_environment_without_secrets_has_a_new_key_too() -> None:

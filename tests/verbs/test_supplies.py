@@ -155,6 +155,8 @@ def test_a_release_is_kept_by_what_changes_something_only(project: Path) -> None
 
 def test_a_release_of_before_is_taken_from_the_mirror_alone(project: Path) -> None:
     made = supplies.declared(operation(project)).release
+    first = Artifact(name="a.tgz", url="", sha256="c" * 64, size=1)
+    made = type(made).of(project, artifacts=[first, *made.artifacts])
     op = operation(project, changes=False)
     again = supplies.of_release(op, made)
     assert mirror(op).ensured == {}
