@@ -156,6 +156,7 @@ def test_everything_is_under_the_new_key() -> None:
     before = looking(store)[1].fold().applied
     assert rotate(store) == rotation.Rotated(version=2, secrets=2, files=1)
     assert_rotated(store)
+    assert b'"sealed_by":2,' in store.get(next(store.list("checkpoints/dev/")))
     after = looking(store)[1].fold().applied
     assert {key for key in before if before[key] != after[key]} == {FILE}
     assert rotate(store) == rotation.Rotated(version=3, secrets=2, files=1)
