@@ -200,6 +200,7 @@ def main() -> int:
             continue
         row, found = tried(scenario, clients, wanted.every, wanted.jobs)
         table.add_row(scenario.name, *row, str(len(found)))
+        console.print(f"{scenario.name}: {', '.join(row)}, harm {len(found)}", markup=False)  # the others take minutes
         harmed += found
     console.print(table)
     for line in harmed:
