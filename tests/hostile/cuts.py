@@ -96,7 +96,7 @@ class Trials:
         self.scenario.run(self.world, "whole")
         return self.world.cuts.made
 
-    def harm(self, case: tuple[int, Way]) -> list[str]:
+    def harm(self, case: tuple[int | str, Way]) -> list[str]:
         """What is not as it should be after this change was cut, and the replay run again there or elsewhere."""
         scenario, world, (number, way) = self.scenario, self.world, case
         names, creations = len(world.name_leads_to), world.stacks[scenario.to].creations
@@ -200,6 +200,7 @@ def main() -> int:
             continue
         row, found = tried(scenario, clients, wanted.every, wanted.jobs)
         table.add_row(scenario.name, *row, str(len(found)))
+        console.print(f"{scenario.name}: {', '.join(row)}, harm {len(found)}", markup=False)  # the others take minutes
         harmed += found
     console.print(table)
     for line in harmed:

@@ -135,6 +135,7 @@ class Disaster:
     name_answers: bool = True  # once it leads to the recovery environment
     volumes_from: Callable[[str, str | None], str | None] = lambda name, snapshot: snapshot
     commands: int = 0
+    asked: list[str | None] = field(default_factory=list)  # names and regions, whether they still serve
     violations: list[str] = field(default_factory=list)  # what no cut may bring about
     looks: bool = False  # whether what is so is kept as phases go on
 
@@ -157,8 +158,8 @@ class Disaster:
             progress=Progress(Console(file=StringIO())),
             choices=Choices(**choices),
             clients=self.clients,
-            probe_name=lambda name: self.answer,
-            probe_region=lambda region: SILENT,
+            probe_name=lambda name: self.asked.append(name) or self.answer,
+            probe_region=lambda region: self.asked.append(region) or SILENT,
         )
 
     # what stands

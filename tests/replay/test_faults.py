@@ -1,12 +1,28 @@
 """A replay that is refused, cut, sabotaged, repeated or turned back, by what is left afterwards."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from disaster import AWAY, BARRIER, SILENT, VOLUMES, Cluster, Cuts, Disaster, Killed, Stack, Way, disaster, point_of
+from disaster import (
+    AWAY,
+    BARRIER,
+    NAME,
+    SILENT,
+    VOLUMES,
+    Cluster,
+    Cuts,
+    Disaster,
+    Killed,
+    Stack,
+    Verbs,
+    Way,
+    disaster,
+    point_of,
+)
 from moto import mock_aws
 
 from rekindle import replay
@@ -14,6 +30,9 @@ from rekindle.aws.clients import Clients
 from rekindle.environment import load
 from rekindle.errors import GateFailed, InputError, Refused, Superseded
 from rekindle.journal.entries import RestorePoint, SupersededBy
+from rekindle.journal.lock import LockId
+from rekindle.journal.release import Artifact, Release
+from rekindle.replay import opening
 from rekindle.replay.ledger import Ledger
 from rekindle.replay.situation import Answer
 
@@ -28,6 +47,7 @@ def test_a_plan_changes_nothing_and_leaves_nothing(world: Disaster) -> None:
     assert not planned.problems
     assert planned.restores == world.copies
     assert world.cuts.made == []
+    assert set(world.asked) == {NAME, "us-east-1"}  # of the lost one
     assert not (world.folder / "fresh").exists()
 
 
@@ -53,7 +73,7 @@ def test_a_plan_counts_with_the_settings_that_the_operator_mended(world: Disaste
 
 def test_an_environment_that_was_never_built_is_not_replayed_onto(world: Disaster) -> None:
     world.stacks = {}
-    with pytest.raises(Refused, match="does not stand by"):
+    with pytest.raises(Refused, match="dev-dr: its stack does not stand by"):
         world.run()
     assert world.reading("dev").fold().superseded is None
 
@@ -274,3 +294,37 @@ def test_a_name_that_is_none_is_answered_with_the_nearest(world: Disaster) -> No
         pass
     with pytest.raises(InputError, match="its journal has no release"):
         world.plan(lost="qa")
+
+
+def test_the_last_release_is_replayed_unless_another_is_chosen_and_what_it_fetches_is_looked_for(
+    world: Disaster,
+) -> None:
+    jre = Artifact(name="jre.tgz", url="https://example.test/jre.tgz", sha256="0" * 64, size=1)
+    newer = Release.of(world.folder / "project", artifacts=[jre])
+    with world.writing("dev") as (journal, _):
+        world.releases("dev").save(newer)
+        journal.append(newer.entry("apply"))
+    planned = world.plan()
+    assert (planned.release, [p.name for p in planned.problems]) == (newer.digest, ["jre.tgz"])
+    older = world.plan(release=world.release)
+    assert (older.release, older.problems) == (world.release, ())
+
+
+def test_the_locks_that_a_person_saw_are_taken_on_both(world: Disaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Any] = []
+    for name, argument in (("locked", "take"), ("opened_on", "take_lock")):
+        monkeypatch.setattr(opening, name, told(getattr(opening, name), argument, taken))
+    seen = frozenset({LockId("dev", 1), LockId("dev-dr", 1)})
+    request = replace(world.request("night", lost="dev", to="dev-dr"), take_lock=seen)
+    replay.run(request, Verbs(world))
+    assert taken == [seen, seen]
+
+
+def told(function: Callable[..., Any], argument: str, taken: list[Any]) -> Callable[..., Any]:
+    """The same, which first keeps what it is given."""
+
+    def called(*arguments: Any, **named: Any) -> Any:
+        taken.append(named[argument])
+        return function(*arguments, **named)
+
+    return called

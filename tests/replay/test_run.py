@@ -58,7 +58,7 @@ def test_the_new_environment_has_the_release_and_the_secrets_for_its_own(done: D
     assert world.secrets("dev-dr") == {"orders/token": "planted"}
     used = [e for e in world.reading("dev-dr").entries() if isinstance(e, ReleaseEntry)]
     assert [(e.release, e.command) for e in used] == [(world.release, "replay")]
-    assert report.release == world.release
+    assert report.release == world.releases("dev-dr").load(world.release).digest  # under its own key
     assert not world.reading("dev-dr").fold().operations  # what began has ended
 
 
