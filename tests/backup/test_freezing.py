@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from backup_machine import Machine, eventually
+from backup_machine import Machine, eventually, is_alive
 
 from rekindle.backup import freezing
 from rekindle.backup.mounts import Mount
@@ -107,7 +107,8 @@ def test_a_slow_freeze_is_given_up_and_thawed_when_it_succeeds_later(
         thaw(machine, mount)
     assert machine.timers, "disarmed while a freeze is pending"
     machine.unset("slow")
-    eventually(lambda: (machine.folder / "history").read_text() == "--freeze\n--unfreeze\n")
+    eventually(lambda: "over: thawed by the host itself" in state_of(mount))
+    assert (machine.folder / "history").read_text() == "--freeze\n--unfreeze\n"
     settled(machine)
 
 
@@ -128,8 +129,17 @@ def test_a_timer_that_fires_during_a_slow_freeze_waits_for_its_end(machine: Mach
     settled(machine)
 
 
+def kept(mount: Mount, name: str) -> Path:
+    return Path(freezing.RUN, f"{POINT}-{mount.device.replace(':', '-')}.{name}")
+
+
 def has_released(mount: Mount) -> bool:
-    return Path(freezing.RUN, f"{POINT}-{mount.device.replace(':', '-')}.release").exists()
+    """Whether it may not be frozen any more."""
+    return kept(mount, "release").exists()
+
+
+def state_of(mount: Mount) -> str:
+    return kept(mount, "state").read_text()
 
 
 def test_a_unit_killed_in_a_slow_freeze_leaves_it_to_the_timer(machine: Machine, mount: Mount) -> None:
@@ -149,8 +159,17 @@ def test_a_unit_killed_while_it_is_frozen_leaves_it_to_the_timer(machine: Machin
     (fired,) = machine.fire()
     assert fired.wait(20) == 0
     assert not machine.has("frozen")
+    assert has_released(mount)
     with pytest.raises(CommandFailed, match="thawed by the host's timer"):
         thaw(machine, mount)
+    settled(machine)
+
+
+def test_a_timer_ends_when_the_mount_is_gone(machine: Machine, mount: Mount) -> None:
+    freeze(machine, mount)
+    machine.kill_units()
+    machine.unset("frozen")
+    Path(mount.path).rmdir()
     settled(machine)
 
 
@@ -216,9 +235,10 @@ def test_one_that_was_given_up_before_its_turn_never_begins(
         fcntl.flock(another, fcntl.LOCK_EX)
         with pytest.raises(CommandFailed, match="does not come to an end"):
             freeze(machine, mount)
-    with pytest.raises(CommandFailed, match="released before it was frozen"):
+    with pytest.raises(CommandFailed, match="not frozen any more"):
         thaw(machine, mount)
-    assert not machine.has("history")
+    eventually(lambda: not any(map(is_alive, machine.pids)))
+    assert not machine.has("history") or "--freeze" not in (machine.folder / "history").read_text()
     settled(machine)
 
 
