@@ -310,6 +310,8 @@ def test_looks_come_ever_more_slowly(ec2: Any, monkeypatch: pytest.MonkeyPatch) 
 def test_instances_are_waited_for(ec2: Any) -> None:
     host = instance(ec2)
     (found,) = compute.wait_for_instances(ec2, [host], sleep=no_sleep)
+    told = ec2.describe_instances(InstanceIds=[host])["Reservations"][0]["Instances"][0]
+    assert (found.private_ip, found.public_ip) == (told["PrivateIpAddress"], told.get("PublicIpAddress"))
     assert (found.state, found.az) == ("running", "us-east-1a")
     with pytest.raises(GateFailed, match=f"not stopped after 0 s: {host}"):
         compute.wait_for_instances(ec2, [host], state="stopped", timeout=0, sleep=no_sleep)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -300,3 +301,16 @@ def test_silence_is_no_state(mount: Mount, machine: Machine) -> None:
     machine.tool("sh", "#!/bin/true\n")
     with pytest.raises(CommandFailed, match="its host knows nothing of it"):
         freeze(machine, mount)
+
+
+def test_what_is_kept_of_freezes_is_roots_alone_and_goes_after_a_day(machine: Machine, mount: Mount) -> None:
+    freeze(machine, mount)
+    thaw(machine, mount)
+    run = Path(freezing.RUN)
+    assert {path.stat().st_mode & 0o077 for path in (run, *run.iterdir())} == {0}
+    old = kept(mount, "state")
+    os.utime(old, (time.time() - 90_000,) * 2)
+    freezing.freeze(machine, [mount], "rp-2")
+    freezing.thaw(machine, [mount], "rp-2")
+    assert not old.exists()
+    assert has_released(mount), "it is young"
