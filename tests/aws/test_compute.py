@@ -164,6 +164,38 @@ def test_a_snapshot_is_read_whole(ec2: Any) -> None:
     assert found.started.tzinfo
 
 
+@pytest.mark.parametrize(("said", "progress"), [("", 0), ("%", 0), (None, 0), ("7%", 7)])
+def test_progress_is_a_number_before_ec2_says_one(ec2: Any, said: str | None, progress: int) -> None:
+    (started,) = compute.create_snapshots(ec2, {volume(ec2, "a"): TAGS}, description="").values()
+
+    def answered(parsed: dict[str, Any], **_: Any) -> None:
+        for item in parsed["Snapshots"]:
+            item["Progress"] = said
+
+    ec2.meta.events.register("after-call.ec2.DescribeSnapshots", answered, "said")
+    try:
+        (found,) = compute.snapshots(ec2, ids=[started])
+    finally:
+        ec2.meta.events.unregister("after-call.ec2.DescribeSnapshots", unique_id="said")
+    assert found.progress == progress
+
+
+def test_a_copy_is_encrypted_under_the_key_that_is_given(clients: Clients, ec2: Any) -> None:
+    (source,) = compute.create_snapshots(ec2, {volume(ec2, "a"): TAGS}, description="").values()
+    west, asked = clients.ec2_once(ELSEWHERE), list[Any]()
+    key = clients.kms(ELSEWHERE).create_key()["KeyMetadata"]["Arn"]
+    west.meta.events.register(
+        "provide-client-params.ec2.CopySnapshot", lambda params, **_: asked.append(params), "seen"
+    )
+    try:
+        compute.copy_snapshot(west, source, REGION, kms_key_arn=key, tags=TAGS, description="point 1")
+    finally:
+        west.meta.events.unregister("provide-client-params.ec2.CopySnapshot", unique_id="seen")
+    assert [(a["Encrypted"], a["KmsKeyId"], a["SourceRegion"], a["Description"]) for a in asked] == [
+        (True, key, REGION, "point 1")
+    ]
+
+
 def test_a_volume_from_a_snapshot_says_so(ec2: Any) -> None:
     (started,) = compute.create_snapshots(ec2, {volume(ec2, "a"): TAGS}, description="").values()
     restored = ec2.create_volume(AvailabilityZone=f"{REGION}a", SnapshotId=started)["VolumeId"]
@@ -310,6 +342,8 @@ def test_looks_come_ever_more_slowly(ec2: Any, monkeypatch: pytest.MonkeyPatch) 
 def test_instances_are_waited_for(ec2: Any) -> None:
     host = instance(ec2)
     (found,) = compute.wait_for_instances(ec2, [host], sleep=no_sleep)
+    told = ec2.describe_instances(InstanceIds=[host])["Reservations"][0]["Instances"][0]
+    assert (found.private_ip, found.public_ip) == (told["PrivateIpAddress"], told.get("PublicIpAddress"))
     assert (found.state, found.az) == ("running", "us-east-1a")
     with pytest.raises(GateFailed, match=f"not stopped after 0 s: {host}"):
         compute.wait_for_instances(ec2, [host], state="stopped", timeout=0, sleep=no_sleep)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -45,6 +46,7 @@ case $1 in
   [ ! -e "$STATE/killed" ] || kill -9 $$
   ;;
 --unfreeze)
+  [ -e "$2" ] || { echo "fsfreeze: cannot open $2: No such file or directory" >&2; exit 1; }
   [ ! -e "$STATE/stuck" ] || { echo "fsfreeze: $2: unfreeze failed: Input/output error" >&2; exit 1; }
   rm "$STATE/frozen" 2>/dev/null || { echo "fsfreeze: $2: unfreeze failed: Invalid argument" >&2; exit 1; }
   ;;
@@ -121,21 +123,22 @@ class Machine:
             for path in self.folder.glob("*.timer")
         ]
 
+    @property
+    def pids(self) -> list[int]:
+        """Of its units' first processes, ended ones too."""
+        return [int(path.read_text()) for path in self.folder.glob("*.pid")]
+
     def kill_units(self) -> None:
         """Their first processes alone, as the kernel does when memory runs out."""
-        for path in self.folder.glob("*.pid"):
-            pid = int(path.read_text())
-            if is_alive(pid):
-                os.kill(pid, signal.SIGKILL)
-            eventually(lambda pid=pid: not is_alive(pid))  # type: ignore[misc]
+        for pid in filter(is_alive, self.pids):
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not any(map(is_alive, self.pids)))
 
     def end(self) -> None:
         """No process of it is left."""
-        for path in self.folder.glob("*.pid"):
-            try:
-                os.killpg(int(path.read_text()), signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        for pid in self.pids:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
 
 
 def is_alive(pid: int) -> bool:

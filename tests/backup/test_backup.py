@@ -189,13 +189,34 @@ def clients() -> Iterator[Clients]:
         yield Clients()
 
 
+@pytest.fixture(scope="module")
+def standing() -> list[Inventory]:
+    """The environment, once it is built: building it takes longer than most tests."""
+    return []
+
+
 @pytest.fixture
-def world(tmp_path: Path, clients: Clients) -> Iterator[World]:
-    yield World(clients, *_built(clients), DirectoryStore(tmp_path))
-    moto_api_backend.reset()
+def world(tmp_path: Path, clients: Clients, standing: list[Inventory]) -> World:
+    """An environment of which no snapshot was taken."""
+    if not (standing and _stands(standing[0])):
+        moto_api_backend.reset()
+        standing[:] = [_built(clients)]
+    for region in (HOME, AWAY):
+        ec2_backends[DEFAULT_ACCOUNT_ID][region].snapshots.clear()
+    return World(clients, standing[0], _agents(standing[0]), DirectoryStore(tmp_path))
 
 
-def _built(clients: Clients) -> tuple[Inventory, Agents]:
+def _stands(inventory: Inventory) -> bool:
+    """Whether no test before took some of it away."""
+    kept = ec2_backends[DEFAULT_ACCOUNT_ID][HOME].volumes
+    return all(v.volume_id in kept and kept[v.volume_id].attachment for v in inventory.volumes)
+
+
+def _agents(inventory: Inventory) -> Agents:
+    return Agents({v.volume_id: (f"private-agent-{i}", v.name) for i, v in enumerate(inventory.volumes, 1)})
+
+
+def _built(clients: Clients) -> Inventory:
     ec2 = clients.ec2(HOME)
     hosts, volumes = [], []
     image = ec2.register_image(Name="debian", RootDeviceName="/dev/xvda")["ImageId"]
@@ -226,7 +247,7 @@ def _built(clients: Clients) -> tuple[Inventory, Agents]:
         switch_bucket="switch",
         kms_key_arn=key,
     )
-    inventory = Inventory(
+    return Inventory(
         environment="dev",
         region=HOME,
         cluster_name="dev",
@@ -235,7 +256,6 @@ def _built(clients: Clients) -> tuple[Inventory, Agents]:
         ssh=Ssh(user="admin"),
         stores=stores,
     )
-    return inventory, Agents({v.volume_id: (f"private-agent-{i}", v.name) for i, v in enumerate(volumes, 1)})
 
 
 def test_a_backup_is_complete_when_all_its_copies_are(world: World) -> None:

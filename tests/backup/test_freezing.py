@@ -2,12 +2,13 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from backup_machine import Machine, eventually
+from backup_machine import Machine, eventually, is_alive
 
 from rekindle.backup import freezing
 from rekindle.backup.mounts import Mount
@@ -107,7 +108,8 @@ def test_a_slow_freeze_is_given_up_and_thawed_when_it_succeeds_later(
         thaw(machine, mount)
     assert machine.timers, "disarmed while a freeze is pending"
     machine.unset("slow")
-    eventually(lambda: (machine.folder / "history").read_text() == "--freeze\n--unfreeze\n")
+    eventually(lambda: "over: thawed by the host itself" in state_of(mount))
+    assert (machine.folder / "history").read_text() == "--freeze\n--unfreeze\n"
     settled(machine)
 
 
@@ -128,8 +130,17 @@ def test_a_timer_that_fires_during_a_slow_freeze_waits_for_its_end(machine: Mach
     settled(machine)
 
 
+def kept(mount: Mount, name: str) -> Path:
+    return Path(freezing.RUN, f"{POINT}-{mount.device.replace(':', '-')}.{name}")
+
+
 def has_released(mount: Mount) -> bool:
-    return Path(freezing.RUN, f"{POINT}-{mount.device.replace(':', '-')}.release").exists()
+    """Whether it may not be frozen any more."""
+    return kept(mount, "release").exists()
+
+
+def state_of(mount: Mount) -> str:
+    return kept(mount, "state").read_text()
 
 
 def test_a_unit_killed_in_a_slow_freeze_leaves_it_to_the_timer(machine: Machine, mount: Mount) -> None:
@@ -149,8 +160,17 @@ def test_a_unit_killed_while_it_is_frozen_leaves_it_to_the_timer(machine: Machin
     (fired,) = machine.fire()
     assert fired.wait(20) == 0
     assert not machine.has("frozen")
+    assert has_released(mount)
     with pytest.raises(CommandFailed, match="thawed by the host's timer"):
         thaw(machine, mount)
+    settled(machine)
+
+
+def test_a_timer_ends_when_the_mount_is_gone(machine: Machine, mount: Mount) -> None:
+    freeze(machine, mount)
+    machine.kill_units()
+    machine.unset("frozen")
+    Path(mount.path).rmdir()
     settled(machine)
 
 
@@ -216,9 +236,10 @@ def test_one_that_was_given_up_before_its_turn_never_begins(
         fcntl.flock(another, fcntl.LOCK_EX)
         with pytest.raises(CommandFailed, match="does not come to an end"):
             freeze(machine, mount)
-    with pytest.raises(CommandFailed, match="released before it was frozen"):
+    with pytest.raises(CommandFailed, match="not frozen any more"):
         thaw(machine, mount)
-    assert not machine.has("history")
+    eventually(lambda: not any(map(is_alive, machine.pids)))
+    assert not machine.has("history") or "--freeze" not in (machine.folder / "history").read_text()
     settled(machine)
 
 
@@ -280,3 +301,16 @@ def test_silence_is_no_state(mount: Mount, machine: Machine) -> None:
     machine.tool("sh", "#!/bin/true\n")
     with pytest.raises(CommandFailed, match="its host knows nothing of it"):
         freeze(machine, mount)
+
+
+def test_what_is_kept_of_freezes_is_roots_alone_and_goes_after_a_day(machine: Machine, mount: Mount) -> None:
+    freeze(machine, mount)
+    thaw(machine, mount)
+    run = Path(freezing.RUN)
+    assert {path.stat().st_mode & 0o077 for path in (run, *run.iterdir())} == {0}
+    old = kept(mount, "state")
+    os.utime(old, (time.time() - 90_000,) * 2)
+    freezing.freeze(machine, [mount], "rp-2")
+    freezing.thaw(machine, [mount], "rp-2")
+    assert not old.exists()
+    assert has_released(mount), "it is young"

@@ -229,3 +229,20 @@ def test_the_search_looks_through_partitions_and_what_is_built_on_them(tmp_path:
     assert mounts.seen_in("agent-1", printed) == {
         "vol-1": mounts.Seen(leaves={"202:1", "253:0"}, mounts={"202:1": "/v one", "253:0": "/lv"})
     }
+
+
+def test_the_link_that_bears_the_volumes_id_comes_before_the_attachments_name(tmp_path: Path) -> None:
+    """On Nitro the attachment's name may be that of another disk."""
+    links, device = tmp_path / "by-id", tmp_path / "xvdf"
+    links.mkdir()
+    device.touch()
+    (links / "nvme-Amazon_Elastic_Block_Store_vol1").symlink_to("/dev/null")  # 1:3, where a file is 0:0
+    for number in ("0:0", "1:3"):
+        (tmp_path / "sys" / number).mkdir(parents=True)
+        (tmp_path / "sys" / number / "dev").write_text(f"{number}\n")
+    script = mounts.FIND.replace("/sys/dev/block", f"{tmp_path}/sys").replace("[ -b ", "[ -e ")
+    script = script.replace("/dev/disk/by-id", str(links))
+    printed = subprocess.run(
+        ["sh", "-c", f"{script}\nlook vol-1 vol1 {device}"], capture_output=True, text=True, check=True
+    ).stdout
+    assert mounts.seen_in("agent-1", printed)["vol-1"].leaves == {"1:3"}

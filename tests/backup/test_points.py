@@ -13,7 +13,7 @@ from rekindle.journal.entries import RestorePoint
 from rekindle.journal.fold import Folded
 from rekindle.packages import BackupSpec, BarrierSpec
 
-AT = datetime(2026, 11, 21, 3, 0, 0, 123456, tzinfo=UTC)
+AT = datetime(2026, 11, 21, 3, 0, 0, 999999, tzinfo=UTC)
 
 
 def volume(name: str, service: str = "kafka") -> Volume:
@@ -29,7 +29,7 @@ FAILED = points.failed(TAKEN, AT)
 
 
 def test_it_begins_with_nothing_of_it_proven() -> None:
-    assert BEGUN.id == "rp-20261121T030000123Z"
+    assert BEGUN.id == "rp-20261121T030000999Z"
     assert (BEGUN.status, BEGUN.consistency, BEGUN.release, BEGUN.started) == ("pending", "unproven", "r1", AT)
     assert [(v.name, v.volume_id, v.az, v.size_gib, v.service, v.state) for v in BEGUN.volumes] == [
         ("a", "vol-a", "us-east-1a", 4, "kafka", "pending"),

@@ -18,7 +18,6 @@ is_open() { case $(state "$1") in begun | unknown) true ;; *) false ;; esac; }
 
 # Each is called with the ID of a freeze, the NUMBER of its device, and its PATH, escaped for printf %b.
 freeze() {
-  [ ! -e "$run/$1.release" ] || return 0 # the thaw overtook it
   echo begun >"$run/$1.state" &&
     systemd-run --quiet --unit="rekindle-thaw-$1" --on-active="${watch_seconds}s" --timer-property=AccuracySec=1s \
       sh "$run/watch.sh" "$run/$1" "$run/lock-$2" "rekindle-thaw-$1.timer" "$3" &&

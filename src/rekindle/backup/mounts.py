@@ -33,11 +33,6 @@ class Seen:
     leaves: set[str] = field(default_factory=set)  # device numbers; nothing is built on these
     mounts: dict[str, str] = field(default_factory=dict)  # device number to path
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether all that it holds is mounted."""
-        return bool(self.mounts) and self.mounts.keys() >= self.leaves
-
 
 def mounts(hosts: Hosts, all_hosts: Sequence[Host], volumes: Mapping[str, VolumeFacts]) -> tuple[Mount, ...]:
     """Mounts of these volumes (by name); one that EC2 says is attached to nothing is at rest, and has none.
@@ -123,7 +118,7 @@ def _problem(name: str, facts: VolumeFacts, names: Mapping[str, str], seen: Mapp
     if not there.leaves:
         return f"{attached}, which has no device {facts.device} and no /dev/disk/by-id/*{_serial(facts)}"
     left = ", ".join(sorted(there.leaves - there.mounts.keys()))
-    return "" if there.is_whole else f"{attached}, whose first process sees no mount of its block device {left}"
+    return f"{attached}, whose first process sees no mount of its block device {left}" if left else ""
 
 
 def _mounts(
