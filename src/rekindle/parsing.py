@@ -30,6 +30,7 @@ _TAGS = frozenset(_YAML + name for name in ("null", "bool", "int", "float", "str
 _ODD = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError)  # what PyYAML raises for `!!int ''`
 
 SAVE_AS_TEXT = "Save the file as UTF-8 and run it again."
+NOT_RENDERED = "it does not render to JSON"
 QUOTE = "Correct the value, or quote it if it is meant as text, and run it again."
 CORRECT = "Correct the file and run it again."
 
@@ -85,17 +86,17 @@ def yaml_value(text: str, *, where: str) -> Any:
     return _checked(value, where)
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, unique: bool = True) -> Any:
     """The plain value of a JSON file; InputError names the file and what is wrong."""
-    return json_value(read_text(path), where=str(path))
+    return json_value(read_text(path), where=str(path), unique=unique)
 
 
-def json_value(text: str | bytes, *, where: str, next_step: str = CORRECT) -> Any:
-    """The plain value of JSON, in which no key stands twice; InputError says what is wrong."""
+def json_value(text: str | bytes, *, where: str, unique: bool = True, what: str = "is not JSON") -> Any:
+    """The plain value of JSON; InputError says what is wrong, a key that stands twice if it must be `unique`."""
     try:
-        return from_json(text, unique=True)
+        return from_json(text, unique=unique)
     except NotPlain as error:
-        raise InputError(f"is not JSON: {error}", where=where, next_step=next_step) from error
+        raise InputError(f"{what}: {error}", where=where, next_step=CORRECT) from error
 
 
 def from_json(text: str | bytes, *, unique: bool = False) -> Any:
