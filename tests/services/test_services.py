@@ -34,11 +34,13 @@ class Journal:
     """Remembers how steps ended."""
 
     succeeded: list[str] = field(default_factory=list)
+    applied: dict[Key, State | None] = field(default_factory=dict)
 
     @contextmanager
     def entry(self, steps: Sequence[Step]) -> Iterator[None]:
         yield
         self.succeeded += [step.subject for step in steps]
+        self.applied |= {step.key: step.after for step in steps}
 
     def started(self, steps: Sequence[Step]) -> None: ...
 
@@ -88,7 +90,11 @@ class World:
     def apply(self, *, prune: bool = False) -> Plan:
         declared = self.declare()
         drivers = self.drivers(declared)
-        gone = services.prunable(self.cluster.client(), self.inventory, declared.declared) if prune else ()
+        gone = (
+            services.prunable(self.cluster.client(), self.inventory, declared.declared, self.journal.applied)
+            if prune
+            else ()
+        )
         made = self.plan([*declared.declared, *gone], drivers)
         plan.apply(made, drivers, self.journal, self.journal)
         return made

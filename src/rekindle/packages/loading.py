@@ -66,7 +66,7 @@ def load_one(folder: Path, environment: str, values: Mapping[str, Any]) -> Packa
 
 def _check_name(folder: Path) -> None:
     """A package's name is its folder's, and that of its app unless it names installations."""
-    if not re.fullmatch(NAME, folder.name) or "\n" in folder.name:
+    if not re.fullmatch(NAME, folder.name):
         raise InputError(
             f"{shown(folder.name)} is no name of a package: it has lower-case letters, digits and hyphens, "
             "and begins and ends with a letter or digit",

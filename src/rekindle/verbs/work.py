@@ -94,7 +94,7 @@ def on_cluster(
         )
         everything = _narrowed(found, wanted) or (
             *found.declared,
-            *services.prunable(client, operation.inventory, found.declared),
+            *services.prunable(client, operation.inventory, found.declared, operation.journal.fold().applied),
         )
         yield Work(plan=_planned(operation, supplies, everything, drivers, command), drivers=drivers, supplies=supplies)
 
