@@ -1,7 +1,7 @@
 """Feeds odd inputs to every parser of the library, and counts what became of them.
 
     python -m tests.hostile.inputs --count 300000
-    python -m tests.hostile.inputs --only "plan file" --first 41 --count 1    # one input again, with its traceback
+    python -m tests.hostile.inputs --only "plan file" --first 41 --count 1    # one input again
 
 An input is accepted or refused by a RekindleError; anything else is a failure: a traceback, more than
 SECONDS, more than MEMORY.
@@ -86,7 +86,8 @@ def share(worker: int, workers: int, first: int, count: int, only: str) -> dict[
     signal.signal(signal.SIGPROF, _too_long)
     found: dict[str, Found] = {}
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as scratch:
-        chosen = [parser for parser in parsers(Path(scratch)) if only in parser.name]
+        every = list(parsers(Path(scratch)))
+        chosen = [parser for parser in every if parser.name == only] or [p for p in every if only in p.name]
         if not chosen:
             raise SystemExit(f"no parser is named {only}")
         for parser in chosen:
