@@ -168,9 +168,7 @@ class Work:
         checks.require_restored(self.planned.restores, {v.tags.get("Name", ""): v for v in found})
         names = sorted(v.name for v in standing.inventory.volumes)
         checks.require_single(v for name in names for v in compute.volumes(client, tags={"Name": name}))
-        holders = {
-            p.name for p in packages.load(self.gone.folder / "packages", self.planned.recovery) if p.spec.backup
-        }
+        holders = {p.name for p in packages.load(self.gone.folder / "packages", self.planned.recovery) if p.spec.backup}
         return self.apply(names=frozenset(holders), suspend=True)
 
     def apply(self, *, names: frozenset[str] | None, suspend: bool) -> dict[str, JsonValue]:
