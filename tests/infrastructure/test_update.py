@@ -186,7 +186,9 @@ def test_a_lock_that_comes_back_is_a_failure(pulumi: Pulumi) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "pid", "ours"), [("elsewhere", DEAD.pid, [DEAD]), (HERE.host, HERE.pid, [HERE]), (DEAD.host, DEAD.pid, [])]
+    ("host", "pid", "ours"),
+    [("elsewhere", DEAD.pid, [DEAD]), (HERE.host, HERE.pid, [HERE]), (DEAD.host, DEAD.pid, [])],
+    ids=["of another host", "of a living engine", "of nobody on record"],
 )
 def test_no_other_lock_is_taken_away(pulumi: Pulumi, host: str, pid: int, ours: list[Process]) -> None:
     pulumi.runs = [held(host, pid)]
