@@ -14,19 +14,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "parsing": {"errors"},
     "templating": set(),
     "secrets": {"errors", "aws"},
-    "plan": {"errors"},
+    "plan": {"errors", "parsing"},
     "terminal": set(),
     "progress": {"errors", "plan", "terminal"},
     "environment": {"errors", "parsing", "inventory"},
     "inventory": {"errors", "parsing"},
     "transport": {"errors", "inventory", "progress"},
     "aws": {"errors", "progress"},
-    "dcos": {"errors", "secrets", "progress"},
+    "dcos": {"errors", "parsing", "secrets", "progress"},
     "journal": {"errors", "process", "secrets", "aws", "plan", "progress"},
     "roles": {"errors", "parsing", "templating", "environment", "inventory", "plan", "secrets"},
     "packages": {"errors", "parsing", "templating", "environment", "inventory", "plan", "secrets", "dcos"},
     "drivers": {"errors", "plan", "transport", "dcos", "aws", "journal", "secrets", "inventory", "progress"},
-    "infrastructure": {"errors", "process", "aws", "journal", "progress", "inventory", "environment"},
+    "infrastructure": {"errors", "parsing", "process", "aws", "journal", "progress", "inventory", "environment"},
 }
 """Rooms at the bottom; those that join them (bootstrap, services, backup, replay, cli) may import any but cli."""
 

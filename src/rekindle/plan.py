@@ -12,9 +12,12 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
+
+from pydantic import ValidationError
 
 from rekindle.errors import CommandFailed, Incomplete, InputError, RekindleError, StalePlan, next_steps
+from rekindle.parsing import Frozen, NotPlain, from_json, misfits
 
 State: TypeAlias = Mapping[str, Any]
 """What is true of one subject, as JSON values; a secret appears in it as its keyed digest only."""
@@ -22,7 +25,7 @@ State: TypeAlias = Mapping[str, Any]
 Key: TypeAlias = tuple[str, str]
 """(target, subject)."""
 
-PLAN_VERSION = 1
+PLAN_VERSION: Literal[1] = 1
 GO_ON = "Mend the cause and run the same command again: it does only what is left."
 DEFAULT_WORKERS = 32  # targets changed at one time; enough to hide round trips, few enough for a bastion
 
@@ -103,17 +106,21 @@ class Plan:
     def from_json(cls, text: str, *, where: str) -> "Plan":
         """The plan of a plan file; InputError if it is not one that this version can read."""
         try:
-            document = json.loads(text)
-            if document.pop("version") != PLAN_VERSION:
-                raise ValueError("made by another version")
-            steps = tuple(_step_from(item) for item in document.pop("steps"))
-            return cls(**document, steps=steps)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"this is not a plan file that can be read: {error}",
-                where=where,
-                next_step="Make it again with `rekindle plan`.",
-            ) from error
+            file = _PlanFile.model_validate(from_json(text, unique=True))
+        except ValidationError as error:
+            raise _no_plan(misfits(_PlanFile, error), where) from error
+        except NotPlain as error:
+            raise _no_plan(str(error), where) from error
+        steps = tuple(step.step() for step in file.steps)
+        if len({step.key for step in steps}) < len(steps):
+            raise _no_plan("it has two steps for one subject", where)
+        return cls(
+            environment=file.environment,
+            command=file.command,
+            release=file.release,
+            journal_head=file.journal_head,
+            steps=steps,
+        )
 
 
 class Driver(Protocol):
@@ -409,12 +416,40 @@ def _step_document(step: Step) -> dict[str, Any]:
     }
 
 
-def _step_from(item: dict[str, Any]) -> Step:
-    needs = frozenset((target, subject) for target, subject in item["needs"])
-    return Step(
-        target=item["target"],
-        subject=item["subject"],
-        before=item["before"],
-        after=item["after"],
-        needs=needs,
+class _StepFile(Frozen):
+    """One step of a plan file; the action is there for people."""
+
+    target: str
+    subject: str
+    action: Action
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    needs: tuple[Key, ...]
+
+    def step(self) -> Step:
+        return Step(
+            target=self.target,
+            subject=self.subject,
+            before=self.before,
+            after=self.after,
+            needs=frozenset(self.needs),
+        )
+
+
+class _PlanFile(Frozen):
+    """The form of a plan file."""
+
+    version: Literal[1]
+    environment: str
+    command: str
+    release: str
+    journal_head: str
+    steps: tuple[_StepFile, ...]
+
+
+def _no_plan(problem: str, where: str) -> InputError:
+    return InputError(
+        f"this is not a plan file that can be read: {problem}",
+        where=where,
+        next_step="Make it again with `rekindle plan`.",
     )

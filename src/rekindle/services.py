@@ -3,7 +3,6 @@
 Order: secrets and repositories, then packages and apps, each behind the gates of what it needs.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,6 +20,7 @@ from rekindle.inventory import Inventory, Role
 from rekindle.packages import (
     OWNER_LABEL,
     REPOSITORY_TYPE,
+    VALUES_ARE_IN,
     Package,
     Service,
     Source,
@@ -31,6 +31,7 @@ from rekindle.packages import (
     sources,
 )
 from rekindle.packages.schema import GATE_SECONDS, BarrierSpec
+from rekindle.parsing import json_value, mapping
 from rekindle.plan import Declared, Driver, Key, State, digest
 from rekindle.secrets import Keyring, Secret
 from rekindle.transport import Result
@@ -141,11 +142,22 @@ def drivers(
     return by_kind
 
 
-def prunable(client: Client, inventory: Inventory, declared: Iterable[Declared]) -> tuple[Declared, ...]:
-    """What this environment's packages own on the cluster and nobody declares any more, as absent."""
+def prunable(
+    client: Client, inventory: Inventory, declared: Iterable[Declared], applied: Mapping[Key, State | None]
+) -> tuple[Declared, ...]:
+    """What this environment's packages own and nobody declares any more, as absent.
+
+    Apps and repositories are known by their names on the cluster, secret files by what was `applied`: they go
+    when the apps that may read them are gone.
+    """
     wanted = {d.key for d in declared}
-    owned = [*_owned_apps(client, inventory.environment), *_owned_repositories(client)]
-    return tuple(Declared(target=t, subject=s, state=None) for t, s in owned if (t, s) not in wanted)
+    apps = frozenset(_owned_apps(client, inventory.environment)) - wanted
+    others = frozenset(_owned_repositories(client)) - wanted
+    secrets = frozenset(_put_secrets(inventory, applied)) - wanted
+    return (
+        *(Declared(target=t, subject=s, state=None) for t, s in sorted(apps | others)),
+        *(Declared(target=t, subject=s, state=None, needs=apps) for t, s in sorted(secrets)),
+    )
 
 
 def barrier(client: Client, hosts: Commands, inventory: Inventory, spec: BarrierSpec) -> dict[str, Any]:
@@ -190,11 +202,10 @@ def _said(hosts: Commands, agent: str, service: str, urls: Sequence[str]) -> dic
     problems = [] if urls else ["it has no task with such a port"]
     for url in urls:
         try:
-            said = hosts.run(agent, ["curl", "-fsS", "--max-time", "10", url], as_root=False).stdout
-            found: dict[str, Any] = json.loads(said)
-            return found
-        except (CommandFailed, ValueError) as error:
-            problems.append(f"{url}: {error}")
+            said = hosts.run(agent, ["curl", "-fsS", "--globoff", "--max-time", "10", url], as_root=False).stdout
+            return dict(mapping(json_value(said, where=url), where=url, what="the answer"))
+        except (CommandFailed, InputError) as error:
+            problems.append(f"{url}: {error.what}")
     raise GateFailed(
         f"{service} does not say what it acknowledged: {'; '.join(problems)}",
         next_step="See that the service is up, then run the same command again.",
@@ -246,7 +257,10 @@ def _repository(package: Package, links: Mapping[str, str]) -> list[Declared]:
     if name not in links:
         raise InputError(f"{name} is not in the mirror", where=package.where)
     own = f"repository:{REPOSITORY_PREFIX}{package.name}"
-    default = {"uri": package.values["universe"]} if package.values.get("universe") else None
+    universe = package.values.get("universe")
+    if not isinstance(universe, str | None):
+        raise InputError("the value `universe` is no address", where=package.where, next_step=VALUES_ARE_IN)
+    default = {"uri": universe} if universe else None
     return [
         Declared(target=COSMOS, subject=DEFAULT_REPOSITORY, state=default),
         Declared(target=COSMOS, subject=own, state={"uri": links[name]}),
@@ -318,6 +332,14 @@ def _owned_apps(client: Client, environment: str) -> Iterator[Key]:
         labels = app.get("labels", {})
         if labels.get(OWNER_LABEL, "").startswith(f"{environment}/"):
             yield MARATHON, f"{'package' if LABEL_NAME in labels else 'app'}:{app_id}"
+
+
+def _put_secrets(inventory: Inventory, applied: Mapping[Key, State | None]) -> Iterator[Key]:
+    """Secret files that were put on hosts that are still there."""
+    hosts = {host.name for host in inventory.hosts}
+    for (target, subject), state in applied.items():
+        if target in hosts and state is not None and subject.startswith("secret_file:"):
+            yield target, subject
 
 
 def _owned_repositories(client: Client) -> Iterator[Key]:

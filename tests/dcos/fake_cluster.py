@@ -60,6 +60,7 @@ class FakeCluster:
     log: list[str] = field(default_factory=list)
     logins: int = 0
     revoked: set[str] = field(default_factory=set)
+    _client: Client | None = None
     _numbers: Any = field(default_factory=lambda: count(1))
 
     def session(self, credentials: Credentials | None = None, **options: Any) -> Session:
@@ -73,11 +74,13 @@ class FakeCluster:
         )
 
     def client(self) -> Client:
-        session = self.session()
-        client = Client.over(session)
-        return Client(
-            Marathon(session, clock=lambda: self.now, sleep=self.sleep), client.cosmos, client.mesos, client.health
-        )
+        """The same one each time: a login signs with a key that is slow to load."""
+        if self._client is None:
+            session = self.session()
+            made = Client.over(session)
+            marathon = Marathon(session, clock=lambda: self.now, sleep=self.sleep)
+            self._client = Client(marathon, made.cosmos, made.mesos, made.health)
+        return self._client
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds

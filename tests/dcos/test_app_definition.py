@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fake_cluster import FakeCluster
 
-from rekindle.dcos.app_definition import normal
+from rekindle.dcos.app_definition import external_volumes, has_volumes, normal
 
 APP: dict[str, Any] = {
     "id": "/orders",
@@ -52,7 +52,18 @@ def test_numbers_have_one_spelling() -> None:
 
 
 @pytest.mark.parametrize(
-    ("port", "is_required", "is_kept"), [(0, False, False), (10007, False, False), (80, True, True)]
+    ("port", "is_required", "is_kept"),
+    [
+        (0, False, False),
+        (10000, False, False),
+        (10007, False, False),
+        (20000, False, False),
+        (20001, False, True),
+        (9999, False, True),
+        (80, True, True),
+        (10007, True, True),
+        (0, True, True),
+    ],
 )
 def test_only_a_chosen_port_counts(port: int, is_required: bool, is_kept: bool) -> None:
     app = {"id": "/a", "requirePorts": is_required, "portDefinitions": [{"port": port, "name": "web"}]}
@@ -67,3 +78,54 @@ def test_apps_with_volumes_have_another_default_for_upgrades() -> None:
         "upgradeStrategy": {"minimumHealthCapacity": 0.5, "maximumOverCapacity": 0},
     }
     assert "upgradeStrategy" not in normal(app)
+
+
+@pytest.mark.parametrize(
+    ("app", "spelt_otherwise"),
+    [
+        ({"id": "/a", "container": {"volumes": [{"containerPath": "d", "mode": "RW", "external": {"name": "v"}}]}},)
+        * 2,
+        (
+            {"id": "/a", "role": "*", "acceptedResourceRoles": ["*"], "networks": [{"mode": "host"}]},
+            {"id": "a/"},
+        ),
+        ({"id": "/a", "constraints": None, "env": {}, "container": None}, {"id": "/a"}),
+        ({"id": "/a", "healthChecks": [{"path": "/", "portIndex": 0}]}, {"id": "/a", "healthChecks": [{}]}),
+        ({"id": "/a", "fetch": [{"uri": "u", "cache": False}]}, {"id": "/a", "fetch": [{"uri": "u"}]}),
+        (
+            {"id": "/a", "container": {"type": "MESOS", "docker": {"image": "i"}}},
+            {"id": "/a", "container": {"docker": {"image": "i", "privileged": False}}},
+        ),
+        ({"id": "/a", "tasksRunning": 3, "version": "v", "uris": []}, {"id": "/a"}),
+    ],
+)
+def test_two_spellings_of_one_app_are_one(app: dict[str, Any], spelt_otherwise: dict[str, Any]) -> None:
+    assert normal(app) == normal(spelt_otherwise)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"role": "mine"}, {}),
+        ({"fetch": [{"uri": "u", "cache": True}]}, {"fetch": [{"uri": "u"}]}),
+        ({"healthChecks": [{"path": "/a"}]}, {"healthChecks": [{"path": "/"}]}),
+        ({"healthChecks": [{"intervalSeconds": 2}]}, {"healthChecks": [{}]}),
+        (
+            {"container": {"volumes": [{"containerPath": "d", "mode": "RO"}]}},
+            {"container": {"volumes": [{"containerPath": "d"}]}},
+        ),
+        ({"container": {"docker": {"image": "a"}}}, {"container": {"docker": {"image": "b"}}}),
+        ({"upgradeStrategy": {"minimumHealthCapacity": 0.5, "maximumOverCapacity": 0}}, {}),
+        ({"dependencies": ["/b"]}, {}),
+    ],
+)
+def test_two_apps_are_two(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert normal({"id": "/a", **one}) != normal({"id": "/a", **other})
+
+
+def test_external_volumes_are_known_by_name_and_no_other_counts() -> None:
+    kinds = [{"external": {"name": "v"}}, {"persistent": {"size": 1}}, {"hostPath": "/x"}, {"external": {"name": "w"}}]
+    app = {"container": {"volumes": [{"containerPath": "d", **kind} for kind in kinds]}}
+    assert external_volumes(app) == ("v", "w")
+    assert [has_volumes({"container": {"volumes": [kind]}}) for kind in kinds] == [True, True, False, True]
+    assert not has_volumes({})

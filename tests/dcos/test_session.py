@@ -1,14 +1,15 @@
 """Logins renew themselves, safe calls are repeated, and errors say what failed without a token."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import httpx
 import pytest
 from fake_cluster import PEM, FakeCluster
 
-from rekindle.dcos import ApiError, Credentials, LoginFailed
+from rekindle.dcos import ApiError, Cosmos, Credentials, LoginFailed
 from rekindle.dcos.marathon import Marathon
-from rekindle.errors import InputError, Unreachable
+from rekindle.errors import InputError, RekindleError, Unreachable
 from rekindle.secrets import Secret
 
 APPS = "/service/marathon/v2/apps"
@@ -125,10 +126,87 @@ def test_a_change_that_is_answered_with_no_json_is_an_error(
         call(cluster.client().marathon)
 
 
+class Line:
+    """A line to the cluster that breaks some times."""
+
+    def __init__(self, cluster: FakeCluster, error: type[httpx.TransportError], times: int) -> None:
+        self.cluster, self.error, self.times, self.sent = cluster, error, times, 0
+        self.through, cluster.answer = cluster.answer, self.answer  # type: ignore[method-assign]
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/acs/api/v1/auth/login":
+            return self.through(request)
+        self.sent += 1
+        if self.sent <= self.times:
+            raise self.error("broken", request=request)
+        return self.through(request)
+
+
+LOST = (httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError, httpx.WriteError)
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+@pytest.mark.parametrize("error", LOST)
+def test_a_post_whose_answer_was_lost_is_not_made_again(
+    cluster: FakeCluster, error: type[httpx.TransportError]
+) -> None:
+    line = Line(cluster, error, 1)
+    with pytest.raises(Unreachable, match="POST /package/install got no answer"):
+        cluster.session().request("POST", "/package/install", json={})
+    assert line.sent == 1
+
+
+@pytest.mark.parametrize("error", [*LOST, *NEVER_SENT])
+@pytest.mark.parametrize(("method", "is_safe"), [("GET", None), ("PUT", None), ("DELETE", None), ("POST", True)])
+def test_what_may_be_made_twice_is_repeated(
+    cluster: FakeCluster, error: type[httpx.TransportError], method: str, is_safe: bool | None
+) -> None:
+    line = Line(cluster, error, 2)
+    with suppress(ApiError):
+        cluster.session().request(method, APPS, params={"partialUpdate": "false"}, json={}, is_safe=is_safe)
+    assert line.sent == 3
+
+
+@pytest.mark.parametrize("error", NEVER_SENT)
+def test_a_post_that_never_left_is_sent_again(cluster: FakeCluster, error: type[httpx.TransportError]) -> None:
+    line = Line(cluster, error, 1)
+    with pytest.raises(ApiError):
+        cluster.session().request("POST", "/package/install", json={})
+    assert line.sent == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "times"),
+    [
+        (lambda c: c.install("kafka", "1", {}, "/kafka"), 1),
+        (lambda c: c.uninstall("kafka", "/kafka"), 1),
+        (lambda c: c.update("/kafka", {}), 1),
+        (lambda c: c.delete_repository("a"), 1),
+        (lambda c: c.repositories(), 2),
+        (lambda c: c.installed(), 2),
+        (lambda c: c.describe("kafka"), 2),
+        (lambda c: c.render("kafka", "1", {}, "/kafka"), 2),
+    ],
+)
+def test_of_cosmos_only_questions_are_asked_twice(
+    cluster: FakeCluster, call: Callable[[Cosmos], object], times: int
+) -> None:
+    line = Line(cluster, httpx.ReadTimeout, 1)
+    with suppress(RekindleError, AttributeError, KeyError):
+        call(cluster.client().cosmos)
+    assert line.sent == times
+
+
+def test_the_iam_that_is_not_up_yet_is_waited_for(cluster: FakeCluster) -> None:
+    login, answers = cluster._login, [httpx.Response(503), httpx.Response(502)]
+    cluster._login = lambda request: answers.pop(0) if answers else login(request)  # type: ignore[method-assign]
+    assert cluster.session().get(APPS) == {"apps": []}
+
+
 def test_no_answer_at_all_is_unreachable(cluster: FakeCluster) -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
 
     cluster.answer = refuse  # type: ignore[method-assign]
     with pytest.raises(Unreachable, match="got no answer"):
-        cluster.session().get(APPS)
+        cluster.session(patience=1.0).get(APPS)

@@ -1,14 +1,27 @@
 """Settings are parsed once, with a sentence for each mistake; addresses and placement keep their promises."""
 
+from collections import Counter
+from contextlib import suppress
 from ipaddress import IPv4Network
 from itertools import combinations, pairwise
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
+from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from rekindle.environment import FLOWS, Origin, flows_into, load, master_address, parse, placed_hosts, subnets
+from rekindle.environment import (
+    FLOWS,
+    Origin,
+    flows_into,
+    load,
+    master_address,
+    parse,
+    parse_foundation,
+    placed_hosts,
+    subnets,
+)
 from rekindle.errors import InputError
 from rekindle.inventory import Role
 
@@ -55,6 +68,15 @@ def settings(**changes):
         ({"pools": {}}, "no pool with has_volumes"),
         ({"ami": "debian"}, "ami: "),
         ({"recovers": "dev"}, "recovers: dev cannot stand by for itself"),
+        ({"azs": ["us-east-1a", "us-east-1a"]}, "azs: an az stands there twice"),
+        ({"ssh": {"user": "a;b", "public_key": "ssh-ed25519 AAAA"}}, "ssh.user"),
+        ({"ssh": {"user": "admin", "public_key": "ssh-ed25519 AAAA x\nssh-ed25519 BBBB"}}, "ssh.public_key"),
+        ({"bastion": {"instance_type": "t3.micro", "root_gib": 1 << 40}}, "bastion.root_gib: .*16384"),
+        ({"pools": "agents"}, "pools: .*dictionary"),
+        ({"pools": {"Agents": {}}}, "pools.Agents"),
+        ({"volumes": ["kafka-1"]}, "volumes: .*dictionary"),
+        ({"network": GOOD["network"] | {"cidr": True}}, "network.cidr"),
+        ({"values": ["a"]}, "values: .*dictionary"),
     ],
 )
 def test_a_mistake_is_said_before_anything_is_made(changes, sentence):
@@ -83,6 +105,125 @@ def test_an_environment_stands_by_for_one_that_is_declared_beside_it(tmp_path, r
         return
     with pytest.raises(InputError, match=refused):
         load(tmp_path, "dev-dr")
+
+
+def pool(count, **more):
+    return {"role": "private_agent", "count": count, "instance_type": "m5.xlarge", "has_volumes": True} | more
+
+
+ONE_AZ = {"azs": ["us-east-1a"], "volumes": {}}
+SMALL = {"network": GOOD["network"] | {"cidr": "10.10.0.0/22"}}  # a subnet has 64 addresses, 43 of them for hosts
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"pools": {"a": pool(10_001)}}, "pools.a.count: .*less than or equal to 10000"),
+        ({"pools": {"a": pool(-1)}}, "pools.a.count: .*greater than or equal to 0"),
+        ({"pools": {"a": pool(10**40)}}, "pools.a.count: "),
+        ({"pools": {"a": pool(44)}} | ONE_AZ | SMALL, "44 hosts are to stand in the private subnet of us-east-1a"),
+        ({"pools": {"a": pool(20), "b": pool(24)}} | ONE_AZ | SMALL, "44 hosts are to stand in the private subnet"),
+        ({"pools": {"a": pool(130)}} | SMALL, "44 hosts are to stand in the private subnet of us-east-1a"),
+        ({"pools": {"a": pool(45, azs=["us-east-1b"])}, "volumes": {}} | SMALL, "private subnet of us-east-1b"),
+        ({"pools": {"a": pool(43, role="public_agent")}} | ONE_AZ | SMALL, "44 hosts are to stand in the public"),
+        ({"pools": {"a": pool(4076)}} | ONE_AZ, "4076 hosts .* which has addresses for 4075"),
+    ],
+)
+def test_a_pool_that_does_not_fit_its_subnets_is_said_before_anything_is_made(changes, sentence):
+    with pytest.raises(InputError, match=sentence):
+        settings(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pools": {"a": pool(43)}} | ONE_AZ | SMALL,
+        {"pools": {"a": pool(129)}} | SMALL,
+        {"pools": {"a": pool(42, role="public_agent")}} | ONE_AZ | SMALL,
+        {"pools": {"a": pool(4075)}} | ONE_AZ,
+        {"pools": {"a": pool(0), "b": pool(1)}} | ONE_AZ,
+        {"masters": {"count": 9, "instance_type": "m5", "spread": False}} | SMALL,
+    ],
+)
+def test_what_fits_is_taken_and_its_hosts_have_addresses(changes):
+    found = settings(**changes)
+    held = Counter((host.zone, host.az) for host in placed_hosts(found))
+    for subnet in subnets(found.network.cidr, found.azs):
+        assert held[subnet.zone, subnet.az] <= subnet.cidr.num_addresses - 5 - 16  # AWS's own, and what is no host
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "the file must be a mapping of names, and is empty"),
+        ("- a\n", "the file must be a mapping of names, and is a list"),
+        ("config:\n", "config must be a mapping of names, and is empty"),
+        ("config: [a]\n", "config must be a mapping of names, and is a list"),
+        ("config: text\n", "config must be a mapping of names, and is text"),
+        ("config: {}\n", "config has no rekindle:environment"),
+        ("config: {rekindle:environment: }\n", "config has no rekindle:environment"),
+        ("config: {rekindle:environment: [a]}\n", "rekindle:environment must be a mapping"),
+        ("config: {1: a}\n", "line 1: the key 1 is not text"),
+        ("config: {a: 1, a: 2}\n", "line 1: a is set a second time"),
+    ],
+)
+def test_a_stack_file_of_another_form_is_named(tmp_path, text, sentence):
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "stacks" / "Pulumi.dev.yaml").write_text(text)
+    with pytest.raises(InputError, match=sentence) as caught:
+        load(tmp_path, "dev")
+    assert caught.value.where == str(tmp_path / "stacks" / "Pulumi.dev.yaml")
+    assert caught.value.next_step
+
+
+@pytest.mark.parametrize("name", ["../stacks/Pulumi.dev", "dev/", "Dev", "", "d\0v", "x" * 300, "dev\n"])
+def test_a_name_that_leads_elsewhere_is_no_environment(tmp_path, name):
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "stacks" / "Pulumi.dev.yaml").write_text(yaml.safe_dump({"config": {}}))
+    with pytest.raises(InputError, match=r"there is no environment .*dev"):
+        load(tmp_path, name)
+
+
+@pytest.mark.parametrize("value", ["yes", "True", 2, None, [], {}, "falsee"])
+def test_standby_is_true_or_false_and_never_taken_for_it(value):
+    config = {"aws:region": "us-east-1", "rekindle:environment": GOOD, "rekindle:standby": value}
+    with pytest.raises(InputError, match=r"rekindle:standby is .* must be true or false"):
+        parse("dev", config, where="x")
+
+
+@pytest.mark.parametrize("value", ["{", "[]", "[" * 5000, '{"kafka-1": 1}', '{"a": "b", "a": "c"}', 3])
+def test_snapshots_to_restore_are_a_mapping(value):
+    config = {"aws:region": "us-east-1", "rekindle:environment": GOOD, "rekindle:restore": value}
+    with pytest.raises(InputError, match=r"x.*(is not JSON|restore)"):
+        parse("dev", config, where="x")
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ({}, "config has no rekindle:foundation"),
+        ({"rekindle:foundation": []}, "rekindle:foundation must be a mapping"),
+        ({"rekindle:foundation": {"version": 1}}, "bucket_prefix is missing"),
+    ],
+)
+def test_a_foundation_of_another_form_is_named(config, sentence):
+    with pytest.raises(InputError, match=sentence):
+        parse_foundation({"aws:region": "us-west-2", **config}, where="x")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@example(key="pools", value={"a": pool(10**400)})
+@given(key=st.sampled_from(sorted(GOOD)), value=json_values)
+@limits(max_examples=60)
+def test_settings_of_any_types_are_taken_or_refused(key, value):
+    with suppress(InputError):
+        placed_hosts(settings(**{key: value}))
 
 
 @pytest.mark.parametrize(("value", "standby"), [(False, False), ("false", False), ("true", True), (True, True)])

@@ -5,6 +5,7 @@ import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from rekindle.aws.clients import Clients
 from rekindle.errors import Refused
 from rekindle.infrastructure import Lookup, lock, pending, process
 from rekindle.infrastructure.events import Events
+from rekindle.infrastructure.lookup import STATES, _is_there
 from rekindle.infrastructure.pending import Pending
 from rekindle.process import boot_id
 
@@ -147,6 +149,87 @@ def test_a_creation_is_found_by_its_urn(look: Lookup) -> None:
         look(wanted)
     ec2.delete_volume(VolumeId=twin)
     assert look(wanted) == made
+
+
+def tagged(kind: str, tags: dict[str, str] = TAGS) -> list[dict[str, Any]]:
+    return [{"ResourceType": kind, "Tags": [{"Key": k, "Value": v} for k, v in tags.items()]}]
+
+
+def test_what_was_tagged_anew_since_is_still_found_by_its_urn(look: Lookup) -> None:
+    ec2 = look.of("ec2")
+    made = ec2.create_volume(AvailabilityZone="us-west-2a", Size=1, TagSpecifications=tagged("volume"))["VolumeId"]
+    ec2.create_tags(Resources=[made], Tags=[{"Key": "Name", "Value": "renamed"}, {"Key": "Owner", "Value": "x"}])
+    assert look(creation("aws:ebs/volume:Volume", tags=TAGS)) == made
+    assert look(creation("aws:ebs/volume:Volume", tags={"Name": "old"}, tagsAll=TAGS)) == made
+
+
+def test_without_a_urn_all_tags_must_be_there(look: Lookup) -> None:
+    ec2, plain = look.of("ec2"), {"Name": "a", "Owner": "b"}
+    ec2.create_volume(AvailabilityZone="us-west-2a", Size=1, TagSpecifications=tagged("volume", {"Name": "a"}))
+    wanted = creation("aws:ebs/volume:Volume", tags=plain)
+    assert look(wanted) is None
+    made = ec2.create_volume(AvailabilityZone="us-west-2a", Size=1, TagSpecifications=tagged("volume", plain))
+    assert look(wanted) == made["VolumeId"]
+
+
+def test_what_was_terminated_is_gone_though_its_tags_are_not(look: Lookup) -> None:
+    ec2 = look.of("ec2")
+    image = ec2.describe_images()["Images"][0]["ImageId"] if ec2.describe_images()["Images"] else "ami-12345678"
+    made = ec2.run_instances(
+        ImageId=image, MinCount=1, MaxCount=1, InstanceType="t3.micro", TagSpecifications=tagged("instance")
+    )["Instances"][0]["InstanceId"]
+    wanted = creation("aws:ec2/instance:Instance", tags=TAGS)
+    assert look(wanted) == made
+    ec2.terminate_instances(InstanceIds=[made])
+    assert look(wanted) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "is_there"),
+    [
+        ("pending", True),
+        ("running", True),
+        ("stopped", True),
+        ("available", True),
+        ("creating", True),
+        ("shutting-down", False),
+        ("terminated", False),
+        ("deleting", False),
+        ("deleted", False),
+        ("failed", False),
+    ],
+)
+@pytest.mark.parametrize("kind", sorted(STATES))
+def test_only_what_lives_is_taken_in(kind: str, state: str, is_there: bool) -> None:
+    answers = {
+        "describe_instances": {"Reservations": [{"Instances": [{"State": {"Name": state}}]}]},
+        "describe_volumes": {"Volumes": [{"State": state}]},
+        "describe_nat_gateways": {"NatGateways": [{"State": state}]},
+    }
+    client = SimpleNamespace(**{call: lambda answer=answer, **ids: answer for call, answer in answers.items()})
+    assert _is_there(client, kind, "id-1") is is_there
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs"),
+    [
+        ("aws:ec2/route:Route", {}),
+        ("aws:ec2/route:Route", {"routeTableId": {"secret": 1}, "destinationCidrBlock": "0.0.0.0/0"}),
+        ("aws:ec2/routeTableAssociation:RouteTableAssociation", {"routeTableId": "rtb-1"}),
+        ("aws:lb/listener:Listener", {"port": 80}),
+        ("aws:lb/targetGroup:TargetGroup", {"name": ["a"]}),
+        ("aws:s3/bucket:Bucket", {}),
+    ],
+)
+def test_what_the_state_does_not_say_is_not_guessed(look: Lookup, kind: str, inputs: dict[str, Any]) -> None:
+    with pytest.raises(Refused, match="is not known, by which to look for it"):
+        look(creation(kind, **inputs))
+
+
+@pytest.mark.parametrize("tags", [None, [], "x", {"Name": 1}, {"Name": {"secret": "x"}}])
+def test_tags_that_are_none_find_nothing(look: Lookup, tags: Any) -> None:
+    look.of("ec2").create_volume(AvailabilityZone="us-west-2a", Size=1)
+    assert look(creation("aws:ebs/volume:Volume", tags=tags)) is None
 
 
 def test_what_has_a_name_of_its_own_is_found_by_it(look: Lookup) -> None:

@@ -6,14 +6,15 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rekindle.errors import CommandFailed, Incomplete, InputError, StalePlan
-from rekindle.plan import Action, Declared, Plan, Step, apply, check_fresh, diff, in_order, observe
+from rekindle.plan import Action, Declared, Plan, Step, apply, check_fresh, diff, digest, in_order, observe
 
 
 def declared(subject, state, *, target="h", needs=()):
@@ -220,3 +221,187 @@ def test_applying_a_diff_makes_everything_declared_true(wanted, facts):
     everything = [declared(f"file:{n}", s) for n, s in wanted.items()]
     run(plan_of(diff(everything, driver.facts)), driver)
     assert diff(everything, driver.facts) == ()
+
+
+def read_back(**changes):
+    document = {
+        "version": 1,
+        "environment": "dev",
+        "command": "apply",
+        "release": "r",
+        "journal_head": "j",
+        "steps": [],
+    }
+    return Plan.from_json(json.dumps(document | changes), where="dev.plan.json")
+
+
+STEP = {"target": "m", "subject": "app:/a", "action": "create", "before": None, "after": {"cmd": "x"}, "needs": []}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"version": 2}, "version: Input should be 1"),
+        ({"environment": ["dev"]}, "environment: .*string"),
+        ({"release": None}, "release: .*string"),
+        ({"extra": 1}, "extra is not a known key"),
+        ({"steps": {}}, "steps: .*tuple"),
+        ({"steps": [None]}, "steps.0: "),
+        ({"steps": [STEP | {"target": {}}]}, "steps.0.target: .*string"),
+        ({"steps": [STEP | {"subject": []}]}, "steps.0.subject: .*string"),
+        ({"steps": [STEP | {"after": [1]}]}, "steps.0.after: .*dictionary"),
+        ({"steps": [STEP | {"before": "x"}]}, "steps.0.before: .*dictionary"),
+        ({"steps": [STEP | {"needs": [["m"]]}]}, "steps.0.needs.0"),
+        ({"steps": [STEP | {"needs": [[["m"], "a"]]}]}, "steps.0.needs.0.0: .*string"),
+        ({"steps": [STEP | {"needs": [{"a": 1}]}]}, "steps.0.needs.0"),
+        ({"steps": [STEP | {"needs": "ab"}]}, "steps.0.needs"),
+        ({"steps": [STEP | {"action": "explode"}]}, "steps.0.action"),
+        ({"steps": [{k: v for k, v in STEP.items() if k != "after"}]}, "steps.0.after is missing"),
+        ({"steps": [STEP, STEP]}, "two steps for one subject"),
+    ],
+)
+def test_a_plan_file_of_another_form_is_no_plan(changes, said):
+    with pytest.raises(InputError, match=f"not a plan file that can be read: .*{said}") as caught:
+        read_back(**changes)
+    assert caught.value.where == "dev.plan.json"
+    assert "rekindle plan" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 10_000, "\udcff", '{"version": NaN}', '{"version": 1, "version": 1}', "9" * 5000]
+)
+def test_text_that_holds_no_plain_value_is_no_plan(text):
+    with pytest.raises(InputError, match="not a plan file"):
+        Plan.from_json(text, where="x")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.floats(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from([*STEP, "environment", "release", "steps"]), json_values)
+def test_any_plan_file_is_taken_or_refused(key, value):
+    with suppress(InputError):
+        read_back(**({key: value} if key not in STEP else {"steps": [STEP | {key: value}]})).to_json()
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"release": "other"}, "what is declared changed since the plan was made; nothing was done"),
+        ({"steps": ()}, "changed since the plan was made: app:/a on m; nothing was done"),
+        ({"after": B}, "app:/a on m"),
+        ({"before": B}, "app:/a on m"),
+        ({"subject": "app:/b"}, "app:/a on m, app:/b on m"),
+        ({"target": "n"}, "app:/a on m, app:/a on n"),
+    ],
+)
+def test_a_plan_of_another_release_or_other_steps_is_stale(now, said):
+    first = Step(target="m", subject="app:/a", before=None, after=A)
+    step = replace(first, **{k: v for k, v in now.items() if k not in ("release", "steps")})
+    again = replace(plan_of(now.get("steps", [step])), release=now.get("release", "r"))
+    with pytest.raises(StalePlan, match=said) as caught:
+        check_fresh(plan_of([first]), again)
+    assert caught.value.where == "dev"
+    assert "rekindle plan dev" in caught.value.next_step
+
+
+def test_a_plan_that_was_made_at_another_head_of_the_journal_is_fresh_if_its_steps_are():
+    plan = plan_of([Step(target="m", subject="app:/a", before=None, after=A)])
+    check_fresh(plan, replace(plan, journal_head="later"))
+
+
+class Reading(Memory):
+    """A driver that counts what it is asked, and cannot read some targets."""
+
+    def __init__(self, facts=None, unreadable=()):
+        super().__init__(facts)
+        self.unreadable, self.asked = unreadable, []
+
+    def read(self, target, subjects):
+        self.asked.append((target, sorted(subjects)))
+        if target in self.unreadable:
+            raise CommandFailed("it cannot be read", where=target)
+        return super().read(target, subjects)
+
+
+def test_what_can_be_read_is_observed_and_what_cannot_is_among_the_failures():
+    files, apps = Reading({("h1", "file:a"): A}, unreadable=["h2"]), Reading()
+    wanted = [declared("file:a", A, target="h1"), declared("file:b", A, target="h1"), declared("app:c", A, target="h1")]
+    wanted += [declared("file:a", A, target="h2"), declared("app:c", A, target="h2")]
+    seen = observe(wanted, {"file": files, "app": apps})
+    assert seen.facts == {
+        ("h1", "file:a"): A,
+        ("h1", "file:b"): None,
+        ("h1", "app:c"): None,
+        ("h2", "app:c"): None,
+    }
+    assert {target: error.what for target, error in seen.failures.items()} == {"h2": "it cannot be read"}
+    assert sorted(files.asked) == [("h1", ["file:a", "file:b"]), ("h2", ["file:a"])]
+
+
+def test_a_step_waits_for_all_that_it_needs():
+    driver = Memory()
+    needs = [("h1", "file:a"), ("h2", "file:a")]
+    wanted = [declared("app:web", A, target="m", needs=needs), *(declared("file:a", A, target=t) for t, _ in needs)]
+    run(plan_of(diff(wanted, {})), driver)
+    assert driver.writes[-1] == ("m", ["app:web"])
+    assert len(driver.writes) == 3
+
+
+def test_what_needs_a_failure_through_others_is_not_begun():
+    driver = Memory(broken=["h1"])
+    wanted = [
+        declared("file:a", A, target="h1"),
+        declared("file:b", A, target="h2", needs=[("h1", "file:a")]),
+        declared("file:c", A, target="h3", needs=[("h2", "file:b")]),
+    ]
+    with pytest.raises(Incomplete, match="not started, because they need these: h2, h3") as caught:
+        run(plan_of(diff(wanted, {})), driver)
+    assert driver.writes == []
+    assert "run the same command again" in caught.value.next_step
+
+
+def test_one_target_is_written_by_one_driver_at_a_time():
+    files, apps = Memory(), Memory()
+    log = Log()
+    steps = diff([declared("file:a", A), declared("app:b", A), declared("file:c", A)], {})
+    apply(plan_of(steps), {"file": files, "app": apps}, log, log, workers=4)
+    assert files.writes == [("h", ["file:a", "file:c"])]
+    assert apps.writes == [("h", ["app:b"])]
+    assert log.lines == [("begun", "h"), ("succeeded", "h")] * 2
+
+
+def test_a_defect_of_a_driver_is_raised_as_it_is():
+    class Defective(Memory):
+        def write(self, target, steps):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(plan_of(diff([declared("file:a", A)], {})), Defective())
+
+
+def test_every_failure_is_named_with_its_place():
+    driver = Memory(broken=["h1", "h2"])
+    with pytest.raises(Incomplete) as caught:
+        run(plan_of(diff([declared("file:a", A, target=t) for t in ("h1", "h2", "h3")], {})), driver)
+    assert "1 of 3 steps are done" in str(caught.value)
+    assert "h1: it broke" in str(caught.value)
+    assert "h2: it broke" in str(caught.value)
+
+
+@pytest.mark.parametrize("state", [None, A])
+def test_what_already_is_as_wanted_when_its_turn_comes_is_done_and_not_recorded(state):
+    driver = Memory({("h", "file:a"): state} if state else {})
+    run(plan_of([Step(target="h", subject="file:a", before=B, after=state)]), driver)
+    assert (driver.writes, run.log) == ([], [])
+
+
+def test_a_digest_is_of_the_value_and_not_of_its_spelling():
+    assert digest({"b": 1, "a": "é"}) == digest({"a": "é", "b": 1})
+    assert digest({"a": 1}) != digest({"a": "1"})
+    assert digest({"a": None}) != digest({})

@@ -15,6 +15,7 @@ class FakeHosts:
 
     files: dict[str, dict[str, PutFile]] = field(default_factory=lambda: defaultdict(dict))
     answers: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)  # bodies of answers whose status says failure, by URL
     dead: set[str] = field(default_factory=set)
 
     def facts(self, host: str, script: str) -> str:
@@ -36,6 +37,10 @@ class FakeHosts:
         if host in self.dead:
             raise Unreachable("no route to host", where=host)
         url = command[-1]
+        if url in self.errors and "f" not in command[1].lstrip("-"):  # curl prints an error's body unless told to fail
+            return Result(host=host, command=" ".join(command), exit_code=0, stdout=self.errors[url], stderr="")
+        if url in self.errors:
+            raise CommandFailed("curl: (22) The requested URL returned error: 503", where=host)
         if url not in self.answers:
             raise CommandFailed("curl: (7) refused", where=host)
         return Result(host=host, command=" ".join(command), exit_code=0, stdout=self.answers[url], stderr="")

@@ -34,11 +34,13 @@ class Journal:
     """Remembers how steps ended."""
 
     succeeded: list[str] = field(default_factory=list)
+    applied: dict[Key, State | None] = field(default_factory=dict)
 
     @contextmanager
     def entry(self, steps: Sequence[Step]) -> Iterator[None]:
         yield
         self.succeeded += [step.subject for step in steps]
+        self.applied |= {step.key: step.after for step in steps}
 
     def started(self, steps: Sequence[Step]) -> None: ...
 
@@ -88,7 +90,11 @@ class World:
     def apply(self, *, prune: bool = False) -> Plan:
         declared = self.declare()
         drivers = self.drivers(declared)
-        gone = services.prunable(self.cluster.client(), self.inventory, declared.declared) if prune else ()
+        gone = (
+            services.prunable(self.cluster.client(), self.inventory, declared.declared, self.journal.applied)
+            if prune
+            else ()
+        )
         made = self.plan([*declared.declared, *gone], drivers)
         plan.apply(made, drivers, self.journal, self.journal)
         return made
@@ -284,6 +290,67 @@ def test_prune_removes_what_is_owned_and_no_longer_declared(world: World) -> Non
     assert set(world.cluster.apps) == {"/kafka-1", "/kafka-2", "/orders", "/somebodys", "/other"}
 
 
+OWNERS = {
+    "dev/gone": True,
+    "dev/a/b": True,
+    "dev-dr/orders": False,
+    "dev": False,
+    "devel/x": False,
+    "poc/dev/": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize(("owner", "is_pruned"), OWNERS.items())
+def test_only_what_this_environment_owns_is_pruned(world: World, owner: str, is_pruned: bool) -> None:
+    world.apply()
+    world.cluster.put("/x", {"id": "/x", "cmd": "sleep 1", "labels": {packages.OWNER_LABEL: owner}})
+    world.apply(prune=True)
+    assert ("/x" not in world.cluster.apps) is is_pruned
+
+
+def test_only_repositories_of_our_own_are_pruned(world: World) -> None:
+    world.cluster.repositories += [{"name": n, "uri": f"http://{n}"} for n in ("rekindle-gone", "somebodys-rekindle-")]
+    world.apply(prune=True)
+    assert [r["name"] for r in world.cluster.repositories] == ["rekindle-kafka", "somebodys-rekindle-"]
+
+
+SECRET = "secret_file:/var/lib/rekindle/secrets/orders/token"
+
+
+def test_a_secret_that_nobody_declares_any_more_goes_from_the_hosts(world: World) -> None:
+    world.apply()
+    world.edit("orders/package.yaml", "secrets:\n  - name: token # what a writer must show\n", "")
+    world.edit("orders/app.json.j2", '{{ secrets["token"] | tojson }}', '"/nowhere"')
+    made = world.apply(prune=True)
+    deleted = {(s.target, s.subject) for s in made.steps if s.action == "delete"}
+    assert deleted == {(f"private-{n}", SECRET) for n in (1, 2, 3)}
+    assert all(SECRET.partition(":")[2] not in files for files in world.hosts.files.values())
+    assert world.apply(prune=True).steps == ()
+
+
+def test_the_secrets_of_a_removed_package_go_when_its_app_is_gone(world: World) -> None:
+    world.apply()
+    world.edit("kafka/package.yaml", "barrier: {service: orders, path: /barrier}", "barrier: null")
+    shutil.rmtree(world.root / "orders")
+    made = world.apply(prune=True)
+    needs = {s.key: s.needs for s in made.steps}
+    assert ("marathon", "app:/orders") in needs
+    assert all(needs["private-1", SECRET] == {("marathon", "app:/orders")} for _ in (1,))
+    assert [s.subject for s in made.steps if s.target.startswith("private")] == [SECRET] * 3
+
+
+def test_only_secrets_that_were_put_on_hosts_that_are_there_are_pruned(world: World) -> None:
+    applied: dict[Key, State | None] = {
+        ("private-1", "secret_file:/a"): {"digest": "d"},
+        ("private-1", "secret_file:/removed"): None,
+        ("private-9", "secret_file:/a"): {"digest": "d"},
+        ("private-1", "file:/etc/motd"): {"content": "c"},
+    }
+    found = services.prunable(world.cluster.client(), world.inventory, (), applied)
+    assert [(d.target, d.subject, d.state) for d in found] == [("private-1", "secret_file:/a", None)]
+
+
 def test_services_that_act_on_the_outside_start_suspended_at_replay(world: World) -> None:
     world.edit("orders/package.yaml", "needs: [kafka]", "needs: [kafka]\noutbound: true")
     found = {d.subject: d.state for d in world.declare(suspend_outbound=True).declared}
@@ -341,6 +408,51 @@ def test_a_barrier_that_nobody_can_say_is_an_error(
     with pytest.raises(error, match=said) as caught:
         services.barrier(world.cluster.client(), world.hosts, inventory, BARRIER)
     assert caught.value.next_step
+
+
+TASKS = [{"host": "10.0.2.11", "ports": [3301]}, {"host": "10.0.2.12", "ports": [3302]}]
+FIRST, SECOND = (f"http://{task['host']}:{task['ports'][0]}/barrier" for task in TASKS)
+
+
+@pytest.mark.parametrize(
+    "said", ["", "<html>502</html>", "[]", "3", "null", '"x"', "{", '{"a": NaN}', '{"a": 1, "a": 2}', "[" * 5000]
+)
+def test_only_a_json_object_is_a_barrier(acknowledging: World, said: str) -> None:
+    world = acknowledging
+    world.hosts.answers[FIRST] = said
+    with pytest.raises(GateFailed, match="orders does not say what it acknowledged"):
+        services.barrier(world.cluster.client(), world.hosts, world.inventory, BARRIER)
+
+
+def test_the_body_of_an_error_is_no_barrier(acknowledging: World) -> None:
+    world = acknowledging
+    world.hosts.errors[FIRST] = '{"offsets": {"0": 0}}'
+    with pytest.raises(GateFailed, match="returned error: 503"):
+        services.barrier(world.cluster.client(), world.hosts, world.inventory, BARRIER)
+
+
+def test_the_next_task_is_asked_when_one_cannot_say(acknowledging: World) -> None:
+    world = acknowledging
+    world.cluster.apps["/orders"]["tasks"] = TASKS
+    world.hosts.errors[FIRST] = "{}"
+    world.hosts.answers[SECOND] = '{"offsets": {"0": 8}}'
+    said = services.barrier(world.cluster.client(), world.hosts, world.inventory, BARRIER)
+    assert said == {"offsets": {"0": 8}}
+
+
+@pytest.mark.parametrize("tasks", [[], [{"host": "h"}], [{"host": "h", "ports": []}], [{"host": "h", "ports": [1]}]])
+def test_a_task_without_the_port_is_not_asked(acknowledging: World, tasks: list[dict[str, Any]]) -> None:
+    world = acknowledging
+    world.cluster.apps["/orders"]["tasks"] = tasks
+    with pytest.raises(GateFailed, match="it has no task with such a port"):
+        services.barrier(
+            world.cluster.client(), world.hosts, world.inventory, BARRIER.model_copy(update={"port_index": 1})
+        )
+
+
+def test_a_barrier_of_a_service_that_is_not_there_is_an_error(world: World) -> None:
+    with pytest.raises(GateFailed, match="it has no task"):
+        services.barrier(world.cluster.client(), world.hosts, world.inventory, BARRIER)
 
 
 def test_a_failure_of_one_service_leaves_the_others_done(world: World) -> None:

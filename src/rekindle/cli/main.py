@@ -19,10 +19,12 @@ from rekindle import plan as plans
 from rekindle import replay as replays
 from rekindle import services
 from rekindle.aws.clients import Clients
-from rekindle.cli import show
+from rekindle.cli import show, system
+from rekindle.environment import is_name
 from rekindle.errors import InputError, RekindleError
 from rekindle.journal.lock import LockId
 from rekindle.operation import Operation, opened
+from rekindle.parsing import read_text, shown
 from rekindle.plan import Plan
 from rekindle.progress import Progress
 from rekindle.secrets import Secret
@@ -35,6 +37,8 @@ PENDING = 2
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 DEBUG_VARIABLE = "REKINDLE_DEBUG"
 JOURNAL_VARIABLE = "REKINDLE_JOURNAL"
+LARGEST_PLAN = 256 << 20  # bytes
+NAME_ANOTHER = "Name another file with --out, in a folder that is there and that you may write to."
 
 
 class Pending(Exception):
@@ -54,7 +58,20 @@ app.add_typer(secret_app, name="secret")
 out = Terminal(highlight=False)
 err = Terminal(stderr=True, highlight=False)
 
-Environment = Annotated[str, typer.Argument(help="The environment: a stack such as dev.", show_default=False)]
+
+def _environment(text: str) -> str:
+    """The name of an environment, and nothing that a path or a command could take for another."""
+    if not is_name(text):
+        raise InputError(
+            f"{shown(text)!a} is no name of an environment",
+            next_step="Name one as its file stacks/Pulumi.<environment>.yaml is named.",
+        )
+    return text
+
+
+Environment = Annotated[
+    str, typer.Argument(help="The environment: a stack such as dev.", show_default=False, callback=_environment)
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for machines.")]
 TakeLock = Annotated[
@@ -97,13 +114,14 @@ def plan_(
 ) -> None:
     """Show what `apply` would change, and write the plan file that it reads; exit code 2 when there is something."""
     target = out_file or Path(f"{environment}.plan.json")
+    _require_folder(target)
     with operation(environment, "plan", changes=False, inventory=inventory) as op, _services(op) as left:
-        target.write_text(left.plan.to_json())
+        _write(target, left.plan.to_json())
         if as_json:
             out.print_json(left.plan.to_json())
         else:
             show.plan(out, left.plan)
-            out.print(f"Written to {target}. Carry it out: rekindle apply {environment} {target}", soft_wrap=True)
+            show.sentence(out, f"Written to {target}. Carry it out: rekindle apply {environment} {target}")
     if left.plan.steps:
         raise Pending
 
@@ -120,7 +138,7 @@ def apply(
     inventory: Inventory = None,
 ) -> None:
     """Make the cluster run exactly what packages/ declares, in the order of needs, behind health gates."""
-    planned = Plan.from_json(plan_file.read_text(), where=str(plan_file)) if plan_file else None
+    planned = _read_plan(plan_file) if plan_file else None
     if planned and planned.environment != environment:
         raise InputError(f"this plan is for {planned.environment}", where=str(plan_file))
     with (
@@ -179,7 +197,12 @@ def backup(environment: Environment, as_json: Json = False, take_lock: TakeLock 
 @app.command()
 def replay(
     environment: Environment,
-    to: Annotated[str, typer.Option("--to", help="The recovery environment that stands by.", show_default=False)],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to", help="The recovery environment that stands by.", show_default=False, callback=_environment
+        ),
+    ],
     journal: Annotated[
         str, typer.Option("--journal", envvar=JOURNAL_VARIABLE, help="'s3://BUCKET?region=REGION&key=ARN', quoted.")
     ] = "",
@@ -241,12 +264,12 @@ def secret_set(
     take_lock: TakeLock = None,
 ) -> None:
     """Keep a value, read from stdin, encrypted beside the journal."""
-    value = typer.prompt("value", hide_input=True) if sys.stdin.isatty() else sys.stdin.read().strip()
+    value = typer.prompt("value", hide_input=True) if sys.stdin.isatty() else _value_on_stdin(name)
     if not value:
         raise InputError("the value on stdin is empty", where=name)
     with operation(environment, "secret set", changes=True, take_lock=take_lock) as op:
         version = op.secrets.set(name, Secret(value))
-    out.print(f"{name} is kept, version {version}.")
+    show.sentence(out, f"{name} is kept, version {version}.")
 
 
 @secret_app.command("rotate-key")
@@ -307,7 +330,7 @@ def _services(op: Operation) -> Iterator[Work]:
 def _finish(op: Operation, left: Work, *, only_plan: bool, yes: bool, phase: str) -> None:
     """Shows the plan, asks, and carries it out."""
     if not left.plan.steps:
-        out.print(show.summary(left.plan))
+        show.sentence(out, show.summary(left.plan))
         return
     show.plan(out, left.plan)
     if only_plan:
@@ -315,7 +338,33 @@ def _finish(op: Operation, left: Work, *, only_plan: bool, yes: bool, phase: str
     _ask("Carry it out?", yes=yes)
     with op.progress.phase(phase):
         work.carry_out(op, left)
-    out.print(f"{op.environment}: {len(left.plan.steps)} changes done.")
+    show.sentence(out, f"{op.environment}: {len(left.plan.steps)} changes done.")
+
+
+def _read_plan(path: Path) -> Plan:
+    return Plan.from_json(read_text(path, limit=LARGEST_PLAN), where=str(path))
+
+
+def _require_folder(target: Path) -> None:
+    """Before a plan is made that could not be kept."""
+    if not target.parent.is_dir():
+        raise InputError(f"there is no folder {target.parent}", where=str(target), next_step=NAME_ANOTHER)
+
+
+def _write(target: Path, text: str) -> None:
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", where=str(target), next_step=NAME_ANOTHER) from error
+
+
+def _value_on_stdin(name: str) -> str:
+    try:
+        return sys.stdin.buffer.read().decode().strip()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            "the value on stdin is not text in UTF-8", where=name, next_step="Encode it, in base64 for one."
+        ) from error
 
 
 def _ask(question: str, *, yes: bool) -> None:
@@ -341,6 +390,9 @@ def _ended(run: Callable[[], Any]) -> int:
     except Exception as defect:
         if os.environ.get(DEBUG_VARIABLE):
             raise
+        if refused := system.told(defect):
+            show.error(err, refused)
+            return 1
         err.print(f"error: {type(defect).__name__}: {defect}", markup=False)
         err.print(f"This is a defect of Rekindle. Set {DEBUG_VARIABLE}=1 and run it again to see where it is.")
     return 1

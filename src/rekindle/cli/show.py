@@ -30,7 +30,7 @@ def plan(console: Console, planned: Plan) -> None:
         console.print(Text(f"  {mark} {step.subject}", style=style), soft_wrap=True)
         for line in _capped(list(_differences(step))):
             console.print(Text(f"      {line}", style="dim"), soft_wrap=True)
-    console.print(summary(planned))
+    sentence(console, summary(planned))
 
 
 def summary(planned: Plan) -> str:
@@ -38,6 +38,11 @@ def summary(planned: Plan) -> str:
     counts = Counter(step.action for step in planned.steps)
     parts = [f"{counts[action]} to {action}" for action in MARKS if counts[action]]
     return ", ".join(parts) if parts else f"{planned.environment}: nothing to change."
+
+
+def sentence(console: Console, text: str) -> None:
+    """One line, whatever names are in it."""
+    console.print(Text(text), soft_wrap=True)
 
 
 def error(console: Console, raised: RekindleError) -> None:
@@ -92,7 +97,7 @@ def restore_point(console: Console, point: RestorePoint, *, as_json: bool) -> No
         console.print_json(point.model_dump_json())
         return
     names = ", ".join(volume.name for volume in point.volumes)
-    console.print(f"{point.id}: {point.status}, {point.consistency}; {names}")
+    sentence(console, f"{point.id}: {point.status}, {point.consistency}; {names}")
 
 
 def replay_plan(console: Console, planned: ReplayPlan) -> None:

@@ -66,7 +66,7 @@ VOLUME_UPGRADE: Definition = {"minimumHealthCapacity": 0.5, "maximumOverCapacity
 
 def normal(app: Definition) -> dict[str, Any]:
     """The definition without what a server fills in by itself, in one spelling of numbers and ids."""
-    found = {key: _number(value) for key, value in app.items() if key in FIELDS and value is not None}
+    found = {key: value for key, value in spelt(app).items() if key in FIELDS}
     found["id"] = "/" + str(app["id"]).strip("/")
     _each(found, "healthChecks", _health_check)
     _each(found, "fetch", lambda item: _without(item, FETCH))
@@ -79,6 +79,11 @@ def normal(app: Definition) -> dict[str, Any]:
     if found.get("role") in MESOS_ROLES:
         del found["role"]
     return {key: value for key, value in _without(found, DEFAULTS).items() if value not in ({}, None)}
+
+
+def spelt(value: Definition) -> dict[str, Any]:
+    """In one spelling, which has one digest: 2.0 and 2 are one number, and null says what a missing key says."""
+    return {key: _spelt(item) for key, item in value.items() if item is not None}
 
 
 def has_volumes(app: Definition) -> bool:
@@ -129,10 +134,9 @@ def _without(value: Definition, defaults: Definition) -> dict[str, Any]:
     return {key: item for key, item in value.items() if key not in defaults or item != defaults[key]}
 
 
-def _number(value: Any) -> Any:
-    """2.0 and 2 are one number, and have one digest."""
+def _spelt(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _number(item) for key, item in value.items()}
+        return spelt(value)
     if isinstance(value, list | tuple):
-        return [_number(item) for item in value]
+        return [_spelt(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value

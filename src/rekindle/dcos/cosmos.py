@@ -10,8 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
+
+from rekindle.dcos import answers
+from rekindle.dcos.answers import read
 from rekindle.dcos.errors import ApiError
-from rekindle.dcos.session import Session, decoded
+from rekindle.dcos.session import Session
+from rekindle.parsing import from_json
 
 Options = Mapping[str, Any]
 
@@ -61,8 +66,8 @@ class Cosmos:
 
     def repositories(self) -> tuple[Repository, ...]:
         """In the order they are looked through."""
-        found = self._call("/package/repository/list", {})["repositories"]
-        return tuple(Repository(item["name"], item["uri"]) for item in found)
+        found = read(answers.Repositories, self._call("/package/repository/list", {}))
+        return tuple(Repository(item.name, item.uri) for item in found.repositories)
 
     def add_repository(self, repository: Repository, index: int = 0) -> None:
         """Looked through at `index`; an equal one that is there already is no failure."""
@@ -78,12 +83,12 @@ class Cosmos:
 
     def installed(self) -> tuple[Installed, ...]:
         """Every installed package that runs an app."""
-        return tuple(_installed(item) for item in self._call("/package/list", {})["packages"])
+        found = read(answers.Packages, self._call("/package/list", {}))
+        return tuple(_installed(item) for item in found.packages)
 
     def describe(self, name: str, version: str | None = None) -> Mapping[str, Any]:
         """The package's definition; `kind` PackageNotFound or VersionNotFound if no repository has it."""
-        package: Mapping[str, Any] = self._call("/package/describe", _coordinates(name, version))["package"]
-        return package
+        return read(answers.Described, self._call("/package/describe", _coordinates(name, version))).package
 
     def install(self, name: str, version: str, options: Options, app_id: str) -> None:
         """Starts the package as this app; `kind` PackageAlreadyInstalled if the app is there."""
@@ -93,34 +98,31 @@ class Cosmos:
     def render(self, name: str, version: str, options: Options, app_id: str) -> dict[str, Any]:
         """The Marathon app that an installation would send."""
         body = {**_coordinates(name, version), "options": dict(options), "appId": app_id}
-        app: dict[str, Any] = self._call("/package/render", body)["marathonJson"]
-        return app
+        return read(answers.Rendered, self._call("/package/render", body)).marathonJson
 
     def update(self, app_id: str, options: Options) -> str:
         """Replaces a service's options; the id of the deployment. Open Cosmos keeps the version."""
         body = {"appId": app_id, "options": dict(options), "replace": True}
-        return str(self._call("/cosmos/service/update", body)["marathonDeploymentId"])
+        return read(answers.Updated, self._call("/cosmos/service/update", body)).marathonDeploymentId
 
     def uninstall(self, name: str, app_id: str) -> None:
         self._call("/package/uninstall", {"packageName": name, "appId": app_id})
 
-    def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _call(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
         name, version, is_safe = CALLS[path]
         headers = {
             "Content-Type": f"application/vnd.dcos.{name}-request+json;charset=utf-8;version=v1",
             "Accept": f"application/vnd.dcos.{name}-response+json;charset=utf-8;version=v{version}",
         }
         content = json.dumps(body).encode()
-        answer = self._session.request("POST", path, content=content, headers=headers, is_safe=is_safe)
-        found: dict[str, Any] = decoded(answer)
-        return found
+        return self._session.request("POST", path, content=content, headers=headers, is_safe=is_safe)
 
 
 def stored_options(app: Mapping[str, Any]) -> dict[str, Any]:
     """The options a user gave, as Cosmos keeps them in the app's label; empty if it kept none."""
     try:
         text = base64.b64decode(app.get("labels", {}).get(LABEL_OPTIONS, ""), validate=True)
-        options = json.loads(text or b"{}")
+        options = from_json(text or b"{}")
     except (binascii.Error, ValueError):
         return {}
     return options if isinstance(options, dict) else {}
@@ -130,6 +132,6 @@ def _coordinates(name: str, version: str | None) -> dict[str, Any]:
     return {"packageName": name} | ({"packageVersion": version} if version else {})
 
 
-def _installed(item: Mapping[str, Any]) -> Installed:
-    package = item["packageInformation"]["packageDefinition"]
-    return Installed(item["appId"], package["name"], package["version"])
+def _installed(item: answers.InstalledPackage) -> Installed:
+    package = item.packageInformation.packageDefinition
+    return Installed(item.appId, package.name, package.version)

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 
 from rekindle.errors import CommandFailed, Unreachable
+from rekindle.parsing import NotPlain, from_json
 
 MAX_MESSAGE = 600
 
@@ -32,7 +33,7 @@ def failure(response: httpx.Response) -> ApiError:
     return ApiError(method, path, response.status_code, message[:MAX_MESSAGE], kind=kind)
 
 
-def unreachable(method: str, path: str, error: httpx.TransportError) -> Unreachable:
+def unreachable(method: str, path: str, error: httpx.RequestError) -> Unreachable:
     """The error for a call that got no answer."""
     return Unreachable(
         f"{method} {path} got no answer: {type(error).__name__}: {error}",
@@ -44,8 +45,8 @@ def unreachable(method: str, path: str, error: httpx.TransportError) -> Unreacha
 def _said(response: httpx.Response) -> tuple[str, str]:
     """Message and type of an error body, whichever component wrote it."""
     try:
-        body = response.json()
-    except ValueError:
+        body = from_json(response.content)
+    except NotPlain:
         return _plain(response), ""
     if not isinstance(body, dict):
         return str(body), ""
@@ -64,7 +65,7 @@ def _details(body: dict[str, Any]) -> str:
     if isinstance(details, list):
         return "; ".join(_detail(item) for item in details)
     data = body.get("data")
-    if isinstance(data, dict) and "errors" in data:
+    if isinstance(data, dict) and isinstance(data.get("errors"), list):
         return "; ".join(_schema_error(item) for item in data["errors"])
     return str(details or "")
 
@@ -80,5 +81,7 @@ def _schema_error(item: Any) -> str:
 
 def _detail(item: Any) -> str:
     if isinstance(item, dict):
-        return f"{item.get('path') or '(the whole)'}: {', '.join(map(str, item.get('errors', [])))}"
+        errors = item.get("errors")
+        said = ", ".join(map(str, errors)) if isinstance(errors, list) else str(errors or "")
+        return f"{item.get('path') or '(the whole)'}: {said}"
     return str(item)

@@ -1,9 +1,9 @@
 """Whether the cluster itself is well: Exhibitor's ensemble, the units of every node, versions, names."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from rekindle.dcos import answers
+from rekindle.dcos.answers import read, read_list
 from rekindle.dcos.session import Session
 
 SERVING = 3  # Exhibitor's code (FACTS 8)
@@ -46,24 +46,23 @@ class Health:
 
     def ensemble(self) -> Ensemble:
         """Needs no token, so it answers before the IAM does."""
-        found = self._session.get("/exhibitor/exhibitor/v1/cluster/status")
-        return Ensemble(tuple((item["hostname"], int(item["code"]), bool(item["isLeader"])) for item in found))
+        found = read_list(answers.Server, self._session.request("GET", "/exhibitor/exhibitor/v1/cluster/status"))
+        return Ensemble(tuple((server.hostname, server.code, server.isLeader) for server in found))
 
     def units(self) -> tuple[Unit, ...]:
         """Every unit, as dcos-diagnostics sees it now."""
-        found = self._session.get("/system/health/v1/units")["units"]
-        return tuple(Unit(item["id"], item["health"] == 0) for item in found)
+        found = read(answers.Units, self._session.request("GET", "/system/health/v1/units"))
+        return tuple(Unit(unit.id, unit.health == 0) for unit in found.units)
 
     def version(self) -> Version:
         """Needs no token."""
-        found = self._session.get("/dcos-metadata/dcos-version.json")
-        return Version(found["version"], found.get("dcos-variant", "open"))
+        found = read(answers.DcosVersion, self._session.request("GET", "/dcos-metadata/dcos-version.json"))
+        return Version(found.version, found.variant)
 
     def cluster_id(self) -> str:
-        metadata: Mapping[str, Any] = self._session.get("/metadata")
-        return str(metadata.get("CLUSTER_ID", ""))
+        return read(answers.Metadata, self._session.request("GET", "/metadata")).CLUSTER_ID
 
     def addresses(self, name: str) -> tuple[str, ...]:
         """What Mesos-DNS knows of a name; it answers an unknown one with an empty record."""
-        found = self._session.get(f"/mesos_dns/v1/hosts/{name}")
-        return tuple(item["ip"] for item in found if item.get("ip"))
+        found = read_list(answers.Address, self._session.request("GET", f"/mesos_dns/v1/hosts/{name}"))
+        return tuple(address.ip for address in found if address.ip)

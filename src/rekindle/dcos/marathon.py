@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from rekindle.dcos import answers
+from rekindle.dcos.answers import read, read_list
 from rekindle.dcos.errors import ApiError
-from rekindle.dcos.session import Session, decoded
+from rekindle.dcos.session import Session
 from rekindle.errors import GateFailed
 
 BASE = "/service/marathon/v2"
@@ -64,16 +66,20 @@ class Marathon:
 
     def apps(self) -> dict[str, App]:
         """Every app by id, with its counts and deployments, in one request."""
-        return {app["id"]: app for app in self._session.get(f"{BASE}/apps")["apps"]}
+        answer = self._session.request("GET", f"{BASE}/apps")
+        read(answers.Apps, answer)
+        return {app["id"]: app for app in answers.mapping(answer)["apps"]}
 
     def app(self, app_id: str) -> App | None:
         """One app with counts, deployments and its last failure; None if there is none."""
         try:
-            app: App = self._session.get(_url(app_id))["app"]
+            answer = self._session.request("GET", _url(app_id))
         except ApiError as error:
             if error.status == 404:
                 return None
             raise
+        read(answers.OneApp, answer)
+        app: App = answers.mapping(answer)["app"]
         return app
 
     def put(self, app: App) -> str:
@@ -90,8 +96,8 @@ class Marathon:
 
     def deployments(self) -> dict[str, frozenset[str]]:
         """What is being deployed now: by deployment, the apps and pods that it locks."""
-        found = self._session.get(f"{BASE}/deployments")
-        return {item["id"]: frozenset([*item["affectedApps"], *item.get("affectedPods", ())]) for item in found}
+        found = read_list(answers.Deployment, self._session.request("GET", f"{BASE}/deployments"))
+        return {item.id: frozenset([*item.affectedApps, *item.affectedPods]) for item in found}
 
     def await_settled(self, app_id: str, timeout: float) -> None:
         """Returns when all instances are up and healthy; GateFailed says what blocks."""
@@ -114,8 +120,9 @@ class Marathon:
 
     def blockers(self, app_id: str) -> tuple[str, ...]:
         """Why instances that wait in the queue are not placed, as Marathon counts refused offers."""
-        queue = self._session.get(f"{BASE}/queue", params={"embed": "lastUnusedOffers"})["queue"]
-        mine = [item for item in queue if (item.get("app") or item.get("pod") or {}).get("id") == app_id]
+        asked = {"embed": "lastUnusedOffers"}
+        queue = read(answers.Queue, self._session.request("GET", f"{BASE}/queue", params=asked)).queue
+        mine = [item for item in queue if (known := item.app or item.pod) and known.id == app_id]
         return tuple(reason for item in mine for reason in _reasons(item))
 
     def _change(self, method: str, app_id: str, params: Mapping[str, str], *, json: Any = None) -> str:
@@ -129,7 +136,7 @@ class Marathon:
             asked = {**params, "force": str(force).lower()}
             try:
                 answer = self._session.request(method, _url(app_id), params=asked, json=json)
-                return str(decoded(answer).get("deploymentId", ""))
+                return read(answers.Changed, answer).deploymentId
             except ApiError as error:
                 if error.status != 409 or self._clock() >= until:
                     raise
@@ -161,13 +168,12 @@ def _failure_text(failure: Mapping[str, Any] | None) -> str:
     return f"{failure.get('state', '')} on {failure.get('host', '?')}: {failure.get('message', '')}".strip()
 
 
-def _reasons(item: Mapping[str, Any]) -> list[str]:
+def _reasons(item: answers.Queued) -> list[str]:
     """What the offers of one queued app were refused for."""
-    summary = item.get("processedOffersSummary", {})
-    counted = summary.get("rejectSummaryLastOffers") or summary.get("rejectSummaryLaunchAttempt") or []
-    refused = [f"{c['declined']} of {c['processed']} offers lack {c['reason']}" for c in counted if c.get("declined")]
-    delay = item.get("delay", {})
-    waits = [] if delay.get("overdue", True) else [f"waits {delay.get('timeLeftSeconds')} s after failures"]
+    summary, delay = item.processedOffersSummary, item.delay
+    counted = summary.rejectSummaryLastOffers or summary.rejectSummaryLaunchAttempt
+    refused = [f"{c.declined} of {c.processed} offers lack {c.reason}" for c in counted if c.declined]
+    waits = [] if delay.overdue else [f"waits {delay.timeLeftSeconds} s after failures"]
     if not counted and not waits:
-        return [f"{item.get('count', 1)} wait for an offer"]
+        return [f"{item.count} wait for an offer"]
     return refused + waits

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from rekindle.dcos import answers
 from rekindle.dcos.session import Session
 
 
@@ -35,30 +35,26 @@ class Mesos:
 
     def agents(self) -> tuple[Agent, ...]:
         """All registered agents."""
-        return tuple(_agent(item) for item in self._session.get("/mesos/slaves")["slaves"])
+        found = answers.read(answers.Agents, self._session.request("GET", "/mesos/slaves"))
+        return tuple(_agent(item) for item in found.slaves)
 
     def metrics(self) -> Mapping[str, float]:
         """The leading master's metrics: `registrar/log/recovered`, `master/slaves_active`, …"""
-        found: Mapping[str, float] = self._session.get("/mesos/metrics/snapshot")
-        return found
-
-    def state(self) -> Mapping[str, Any]:
-        """The whole state; large on a large cluster."""
-        found: Mapping[str, Any] = self._session.get("/mesos/state")
-        return found
+        found = answers.mapping(self._session.request("GET", "/mesos/metrics/snapshot"))
+        return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
 
 
-def _agent(item: Mapping[str, Any]) -> Agent:
-    resources, used = item.get("resources", {}), item.get("used_resources", {})
+def _agent(item: answers.ListedAgent) -> Agent:
+    has, used = item.resources, item.used_resources
     return Agent(
-        id=item["id"],
-        hostname=item["hostname"],
-        attributes={key: str(value) for key, value in item.get("attributes", {}).items()},
-        is_active=bool(item.get("active")),
-        cpus=float(resources.get("cpus", 0)),
-        mem=float(resources.get("mem", 0)),
-        disk=float(resources.get("disk", 0)),
-        used_cpus=float(used.get("cpus", 0)),
-        used_mem=float(used.get("mem", 0)),
-        roles=frozenset(item.get("reserved_resources", {})),
+        id=item.id,
+        hostname=item.hostname,
+        attributes={key: str(value) for key, value in item.attributes.items()},
+        is_active=item.active,
+        cpus=has.cpus,
+        mem=has.mem,
+        disk=has.disk,
+        used_cpus=used.cpus,
+        used_mem=used.mem,
+        roles=frozenset(item.reserved_resources),
     )

@@ -7,12 +7,14 @@ Login is by service account: a JWT signed with the account's key, exchanged for 
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import jwt
 
+from rekindle.dcos.answers import Token, decoded, read
 from rekindle.dcos.errors import ApiError, LoginFailed, failure, unreachable
 from rekindle.errors import InputError
 from rekindle.secrets import Secret
@@ -25,6 +27,7 @@ RETRY_PAUSE = 0.5
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 UNAVAILABLE = frozenset({502, 503})
+MAX_ANSWER = 64 << 20  # bytes; the apps of a cluster of a thousand are a tenth of it
 JSON = "application/json"
 
 
@@ -111,22 +114,34 @@ class Session:
             raise unreachable(request.method, request.url.path, error) from error
         return response
 
-    def _attempt(self, request: httpx.Request) -> tuple[httpx.Response | None, httpx.TransportError | None]:
+    def _attempt(self, request: httpx.Request) -> tuple[httpx.Response | None, httpx.RequestError | None]:
         try:
             return self._authenticated(request), None
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             return None, error
+
+    def _send(self, request: httpx.Request) -> httpx.Response:
+        """The answer, read whole; ApiError for one that is larger than any real one."""
+        with closing(self._http.send(request, stream=True)) as answer:
+            content = bytearray()
+            for part in answer.iter_bytes():
+                content += part
+                if len(content) > MAX_ANSWER:
+                    said = f"the answer is larger than {MAX_ANSWER} bytes"
+                    raise ApiError(request.method, request.url.path, answer.status_code, said)
+        kind = {"Content-Type": answer.headers.get("Content-Type", "")}
+        return httpx.Response(answer.status_code, headers=kind, content=bytes(content), request=answer.request)
 
     def _authenticated(self, request: httpx.Request) -> httpx.Response:
         """The answer; a token that is refused or about to end is renewed once."""
         if self._credentials is None:
-            return self._http.send(request)
+            return self._send(request)
         token = self._current_token()
         request.headers["Authorization"] = f"token={token}"
-        response = self._http.send(request)
+        response = self._send(request)
         if response.status_code == 401:
             request.headers["Authorization"] = f"token={self._current_token(refused=token)}"
-            response = self._http.send(request)
+            response = self._send(request)
         return response
 
     def _current_token(self, refused: str = "") -> str:
@@ -139,15 +154,12 @@ class Session:
     def _log_in(self) -> str:
         assert self._credentials is not None
         body = {"uid": self._credentials.uid, "token": self._login_jwt(self._credentials)}
-        response = self._http.post(LOGIN_PATH, json=body)
+        response = self._send(self._http.build_request("POST", LOGIN_PATH, json=body))
         if response.status_code in UNAVAILABLE:
             raise httpx.ConnectError("the IAM is not up yet", request=response.request)
         if response.is_error:
             raise _login_failed(self._credentials.uid, failure(response))
-        token = decoded(response).get("token")
-        if not isinstance(token, str):
-            raise ApiError("POST", LOGIN_PATH, response.status_code, "the answer holds no token")
-        return token
+        return read(Token, response).token
 
     def _login_jwt(self, credentials: Credentials) -> str:
         claims = {"uid": credentials.uid, "exp": int(self._clock()) + LOGIN_SECONDS}
@@ -160,23 +172,13 @@ class Session:
             ) from error
 
 
-def decoded(response: httpx.Response) -> Any:
-    """The JSON of an answer; ApiError if it is none."""
-    try:
-        return response.json()
-    except ValueError as error:
-        request = response.request
-        message = "the answer is not JSON"
-        raise ApiError(request.method, request.url.path, response.status_code, message) from error
-
-
 def _is_worth_waiting(response: httpx.Response, may_repeat: bool) -> bool:
     if response.status_code in UNAVAILABLE:
         return may_repeat
     return response.status_code == 404 and "service not found" in response.text
 
 
-def _never_left(error: httpx.TransportError) -> bool:
+def _never_left(error: httpx.RequestError) -> bool:
     return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
 
 
@@ -184,8 +186,9 @@ def _end_of(token: str) -> float:
     """When a token ends, in seconds since 1970; for ever if it does not say."""
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
-        return float(claims.get("exp", "inf"))
-    except (jwt.PyJWTError, TypeError, ValueError):
+        end = float(claims.get("exp", "inf"))
+        return end if end == end else float("inf")  # NaN is no time
+    except (jwt.PyJWTError, TypeError, ValueError, OverflowError, RecursionError):
         return float("inf")
 
 

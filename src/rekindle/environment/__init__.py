@@ -4,7 +4,7 @@ from rekindle.environment.addresses import Subnet, bootstrap_address, master_add
 from rekindle.environment.flows import FLOWS, Flow, Origin, flows_into
 from rekindle.environment.foundation import Foundation, PublicName, own_name, parse_foundation, switch_key
 from rekindle.environment.placement import Placed, placed_hosts
-from rekindle.environment.settings import Environment, Pool, VolumeSettings, load, parse
+from rekindle.environment.settings import Environment, Pool, VolumeSettings, is_name, load, parse
 
 __all__ = [
     "FLOWS",
@@ -19,6 +19,7 @@ __all__ = [
     "VolumeSettings",
     "bootstrap_address",
     "flows_into",
+    "is_name",
     "load",
     "master_address",
     "own_name",

@@ -5,11 +5,22 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal, TypeAlias, get_args
 
+from rekindle.inventory import Role
+
 Zone: TypeAlias = Literal["public", "private", "admin"]
+
+ZONES: dict[Role, Zone] = {
+    Role.BASTION: "public",
+    Role.PUBLIC_AGENT: "public",
+    Role.PRIVATE_AGENT: "private",
+    Role.BOOTSTRAP: "admin",
+    Role.MASTER: "admin",
+}
 
 SHARES = 16  # three zones over at most four azs, and room for a fourth zone; a share keeps its place for ever
 AZ_SHARES = 4
-RESERVED = 4  # addresses that AWS keeps at the start of each subnet (network, router, DNS, future)
+RESERVED = 5  # addresses of each subnet that AWS keeps (VPC user guide, subnet sizing)
+OTHERS = 16  # and those left for what is no host: a NAT gateway, endpoints, up to 8 of a load balancer
 BOOTSTRAP = 9  # host number of the bootstrap host: masters know it by its address
 FIRST_MASTER = 10  # host number of the first master in its subnet, clear of what AWS hands out first
 
@@ -38,6 +49,11 @@ def subnets(network: IPv4Network, azs: Sequence[str]) -> tuple[Subnet, ...]:
         for zone_index, zone in enumerate(get_args(Zone))
         for az_index, az in enumerate(azs)
     )
+
+
+def room(network: IPv4Network) -> int:
+    """How many hosts one subnet has addresses for."""
+    return int(network.num_addresses) // SHARES - RESERVED - OTHERS
 
 
 def master_address(subnet: Subnet, number: int) -> IPv4Address:

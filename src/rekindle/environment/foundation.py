@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from rekindle import parsing
-from rekindle.environment.settings import REGION_KEY, Name
-from rekindle.errors import InputError
+from rekindle.environment.settings import REGION_KEY, Name, section
 from rekindle.parsing import Frozen, nearest
 
 FOUNDATION_KEY = "rekindle:foundation"
@@ -47,10 +46,8 @@ class Foundation(Frozen):
 
 def parse_foundation(config: Mapping[str, Any], *, where: str) -> Foundation:
     """The settings in a stack's config values."""
-    data = config.get(FOUNDATION_KEY)
-    if not isinstance(data, dict):
-        raise InputError(f"config has no {FOUNDATION_KEY}", where=where)
-    return parsing.parse(Foundation, {"region": config.get(REGION_KEY), **data}, where=where)
+    settings = {"region": config.get(REGION_KEY), **section(config, FOUNDATION_KEY, where=where)}
+    return parsing.parse(Foundation, settings, where=where)
 
 
 def own_name(environment: str, dns_zone: str) -> str:

@@ -3,17 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rekindle.environment.addresses import Zone
+from rekindle.environment.addresses import ZONES, Zone
 from rekindle.environment.settings import Environment, Machine
 from rekindle.inventory import Role
-
-ZONES: dict[Role, Zone] = {
-    Role.BASTION: "public",
-    Role.PUBLIC_AGENT: "public",
-    Role.PRIVATE_AGENT: "private",
-    Role.BOOTSTRAP: "admin",
-    Role.MASTER: "admin",
-}
 
 
 @dataclass(frozen=True)

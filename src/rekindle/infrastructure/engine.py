@@ -1,6 +1,5 @@
 """Runs the Pulumi CLI so that neither a killed caller kills it, nor a killed engine goes unnoticed."""
 
-import json
 import os
 import shutil
 import signal
@@ -18,6 +17,7 @@ from rekindle.errors import CommandFailed, InputError
 from rekindle.infrastructure import process
 from rekindle.infrastructure.events import Events
 from rekindle.infrastructure.process import Process
+from rekindle.parsing import NotPlain, from_json
 from rekindle.progress import Tell
 
 POLL_SECONDS = 0.1
@@ -83,6 +83,7 @@ def ask(project: Project, *arguments: str, stdin: str | None = None) -> str:
         input=stdin,
         capture_output=True,
         text=True,
+        errors="replace",
         check=False,
     )
     if done.returncode:
@@ -91,8 +92,20 @@ def ask(project: Project, *arguments: str, stdin: str | None = None) -> str:
 
 
 def ask_json(project: Project, *arguments: str) -> Any:
-    """What a short pulumi command prints, decoded."""
-    return json.loads(ask(project, *arguments))
+    """What a short pulumi command prints, decoded; CommandFailed when it prints anything but JSON."""
+    printed = ask(project, *arguments)
+    try:
+        return from_json(printed)
+    except NotPlain as error:
+        raise odd(arguments, str(error)) from error
+
+
+def odd(arguments: Sequence[str], problem: str) -> CommandFailed:
+    """The error for a command that printed what its own documentation does not say."""
+    return CommandFailed(
+        f"pulumi {' '.join(arguments[:2])} printed what cannot be read: {problem}",
+        next_step="Run it by hand to see what it prints, and see that pulumi is of a version that Rekindle knows.",
+    )
 
 
 def run(project: Project, arguments: Sequence[str], operations: Operations, tell: Tell) -> Ended:
@@ -101,7 +114,10 @@ def run(project: Project, arguments: Sequence[str], operations: Operations, tell
     The engine has a session of its own: it outlives a caller that is killed, and the next caller finds
     it by the record. An interrupt from the terminal is handed on, so that the engine can end in order.
     """
-    with TemporaryFile("w+") as output, TemporaryFile() as log:  # nameless: no kill can leave them behind
+    with (
+        TemporaryFile("w+", errors="replace") as output,
+        TemporaryFile() as log,
+    ):  # nameless: no kill can leave them behind
         engine = _spawn(project, arguments, output.fileno(), log.fileno())
         identity = process.of(engine.pid)
         operations.began(identity, f"pulumi {arguments[0]}")

@@ -1,11 +1,12 @@
 """Pulumi's event log, read while the engine writes it: what is being done, what failed."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rekindle.parsing import NotPlain, from_json
 from rekindle.progress import Tell
 
 DOING = {
@@ -37,7 +38,7 @@ class Events:
         for event in self._new():
             self._take(event)
 
-    def _new(self) -> Iterator[Mapping[str, Any]]:
+    def _new(self) -> Iterator["Event"]:
         if not self.log.exists():
             return
         with self.log.open("rb") as stream:
@@ -46,28 +47,72 @@ class Events:
                 if not line.endswith(b"\n"):
                     return  # the engine is writing it
                 self._offset += len(line)
-                yield json.loads(line)
+                if event := _event(line):
+                    yield event
 
-    def _take(self, event: Mapping[str, Any]) -> None:
-        if begun := event.get("resourcePreEvent"):
-            self._begun(begun["metadata"])
-        elif ended := event.get("resOutputsEvent") or event.get("resOpFailedEvent"):
-            self._doing.pop(ended["metadata"]["urn"], None)
-            self.changed += ended["metadata"]["op"] in DOING
-        elif said := event.get("diagnosticEvent"):
-            if said["severity"] == "error":
-                self.errors.append(" ".join(said["message"].split()))
-        elif failed := event.get("errorEvent"):
-            self.errors.append(failed["error"])
+    def _take(self, event: "Event") -> None:
+        if begun := event.resourcePreEvent:
+            self._begun(begun.metadata)
+        elif ended := event.resOutputsEvent or event.resOpFailedEvent:
+            self._doing.pop(ended.metadata.urn, None)
+            self.changed += ended.metadata.op in DOING
+        elif said := event.diagnosticEvent:
+            if said.severity == "error":
+                self.errors.append(" ".join(said.message.split()))
+        elif failed := event.errorEvent:
+            self.errors.append(failed.error)
 
-    def _begun(self, step: Mapping[str, Any]) -> None:
-        if step["op"] in DOING:
-            self._doing[step["urn"]] = f"{DOING[step['op']]} {name_of(step['urn'])}"
+    def _begun(self, step: "Metadata") -> None:
+        if step.op in DOING:
+            self._doing[step.urn] = f"{DOING[step.op]} {name_of(step.urn)}"
             shown = list(self._doing.values())[-SHOWN:]
             self.tell(f"{self.changed} done; {', '.join(shown)}")
 
 
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+class Metadata(_Part):
+    op: str
+    urn: str
+
+
+class Resource(_Part):
+    metadata: Metadata
+
+
+class Diagnostic(_Part):
+    severity: str
+    message: str
+
+
+class Error(_Part):
+    error: str
+
+
+class Event(_Part):
+    """One line of the log (pulumi 3.250, sdk/go/common/apitype/events.go), as far as it is read here."""
+
+    resourcePreEvent: Resource | None = None
+    resOutputsEvent: Resource | None = None
+    resOpFailedEvent: Resource | None = None
+    diagnosticEvent: Diagnostic | None = None
+    errorEvent: Error | None = None
+
+
+def _event(line: bytes) -> Event | None:
+    """What a line tells; None for one that tells nothing here: the engine's exit code decides, not its log."""
+    try:
+        return Event.model_validate(from_json(line))
+    except (NotPlain, ValidationError):
+        return None
+
+
 def name_of(urn: str) -> str:
-    """ "aws:ec2/vpc:Vpc main" of a URN: what a person calls it."""
-    type_chain, _, name = urn.split("::", 2)[2].rpartition("::")
+    """ "aws:ec2/vpc:Vpc main" of a URN: what a person calls it; what is no URN is called what it is."""
+    parts = urn.split("::", 2)
+    if len(parts) < 3:
+        return urn
+    type_chain, _, name = parts[2].rpartition("::")
     return f"{type_chain.rpartition('$')[2]} {name}"

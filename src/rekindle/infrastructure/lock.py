@@ -8,7 +8,7 @@ from rekindle.infrastructure.process import Process, is_running
 
 # pulumi 3.250, pkg/backend/diy/lock.go, checkForLock
 HELD = "the stack is currently locked by"
-_HOLDER = re.compile(r"created by (?P<user>\S+)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<at>\S+)")
+_HOLDER = re.compile(r"created by (?P<user>\S+)@(?P<host>\S+) \(pid (?P<pid>[0-9]{1,9})\) at (?P<at>\S+)")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,8 +88,20 @@ def _is_there(client: Client, kind: str, found: str) -> bool:
 
 def tags_of(creation: Pending) -> dict[str, str]:
     """The tags that it was to get; the one that holds its URN alone, where there is one."""
-    tags = {**creation.inputs.get("tagsAll", {}), **creation.inputs.get("tags", {})}
-    return {URN_TAG: tags[URN_TAG]} if URN_TAG in tags else {k: v for k, v in tags.items() if isinstance(v, str)}
+    every = [creation.inputs.get(key) for key in ("tagsAll", "tags")]
+    tags = {k: v for some in every if isinstance(some, dict) for k, v in some.items() if isinstance(v, str)}
+    return {URN_TAG: tags[URN_TAG]} if URN_TAG in tags else tags
+
+
+def _input(creation: Pending, key: str) -> str:
+    """What it was to be made with; Refused if the state does not say it in the clear."""
+    value = creation.inputs.get(key)
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise Refused(
+        f"the creation of {name_of(creation.urn)} was cut short, and its {key} is not known, by which to look for it",
+        next_step="Look for it in AWS, then settle it with `pulumi refresh`, which asks about it.",
+    )
 
 
 def by_name(
@@ -98,9 +110,9 @@ def by_name(
     """Finds what has a name of its own; `argument` of `call` takes it, `absent` is the code for none."""
 
     def find(look: Lookup, creation: Pending) -> Ids:
-        name, client = creation.inputs.get(key), look.of(service)
-        if name is None:
+        if creation.inputs.get(key) is None:
             return []
+        name, client = _input(creation, key), look.of(service)
         value = [name] if argument.endswith("s") else name
         try:
             with translated(client):
@@ -115,29 +127,29 @@ def by_name(
 
 def bucket(look: Lookup, creation: Pending) -> Ids:
     """Finds a bucket of ours by its name."""
-    name, client = str(creation.inputs.get("bucket")), look.of("s3")
+    name, client = _input(creation, "bucket"), look.of("s3")
     with translated(client):
         return [name] if name in {b["Name"] for b in client.list_buckets()["Buckets"]} else []
 
 
 def listener(look: Lookup, creation: Pending) -> Ids:
     """Finds a listener by its balancer and port."""
-    client, inputs = look.of("elbv2"), creation.inputs
+    client, port = look.of("elbv2"), _input(creation, "port")
     with translated(client):
-        found = client.describe_listeners(LoadBalancerArn=inputs["loadBalancerArn"])["Listeners"]
-    return [item["ListenerArn"] for item in found if item["Port"] == int(inputs["port"])]
+        found = client.describe_listeners(LoadBalancerArn=_input(creation, "loadBalancerArn"))["Listeners"]
+    return [item["ListenerArn"] for item in found if str(item["Port"]) == port.removesuffix(".0")]
 
 
 def route(look: Lookup, creation: Pending) -> Ids:
     """Finds a route by its table and destination, which are its id."""
-    table, destination = creation.inputs["routeTableId"], creation.inputs["destinationCidrBlock"]
+    table, destination = _input(creation, "routeTableId"), _input(creation, "destinationCidrBlock")
     filters = {"route.destination-cidr-block": destination}
     return [f"{table}_{destination}" for found in _route_tables(look, table, filters) if found]
 
 
 def route_table_association(look: Lookup, creation: Pending) -> Ids:
     """Finds the association of a subnet with its table."""
-    table, subnet = creation.inputs["routeTableId"], creation.inputs["subnetId"]
+    table, subnet = _input(creation, "routeTableId"), _input(creation, "subnetId")
     found = _route_tables(look, table, {"association.subnet-id": subnet})
     associations = [a for each in found for a in each["Associations"] if a.get("SubnetId") == subnet]
     return [a["RouteTableAssociationId"] for a in associations]

@@ -7,8 +7,37 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from pydantic import BaseModel, ConfigDict
+
 Deployment: TypeAlias = Mapping[str, Any]
 """What `pulumi stack export` prints (deployment schema 3 and 4)."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+class Resource(_Part):
+    urn: str
+    type: str
+    delete: bool = False
+    inputs: dict[str, Any] | None = None
+
+
+class OpenOperation(_Part):
+    type: str
+    resource: Resource
+
+
+class State(_Part):
+    resources: list[Resource] | None = None
+    pending_operations: list[OpenOperation] | None = None
+
+
+class Exported(_Part):
+    """What of an exported deployment is read here (pulumi 3.250, sdk/go/common/apitype/core.go)."""
+
+    deployment: State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +57,7 @@ def is_interrupted(exported: Deployment) -> bool:
 def creations(exported: Deployment) -> tuple[Pending, ...]:
     """The creations that are open: each must be looked for before the program runs again."""
     return tuple(
-        Pending(urn=r["urn"], type=r["type"], inputs=r.get("inputs", {}))
+        Pending(urn=r["urn"], type=r["type"], inputs=r.get("inputs") or {})
         for r in (op["resource"] for op in _operations(exported) if op["type"] == "creating")
     )
 
@@ -42,11 +71,11 @@ def settled(exported: Deployment, found: Mapping[str, str]) -> dict[str, Any]:
     """The deployment with no operation open: what was found (URN to id) is in it, what was not is not."""
     deployment = dict(exported["deployment"])
     born = [
-        {**op["resource"], "id": found[op["resource"]["urn"]], "outputs": op["resource"].get("inputs", {})}
+        {**op["resource"], "id": found[op["resource"]["urn"]], "outputs": op["resource"].get("inputs") or {}}
         for op in _operations(exported)
         if op["type"] == "creating" and op["resource"]["urn"] in found
     ]
-    deployment["resources"] = [*_replaced(deployment.get("resources", ()), found), *born]
+    deployment["resources"] = [*_replaced(deployment.get("resources") or (), found), *born]
     deployment["pending_operations"] = []
     return {**exported, "deployment": deployment}
 

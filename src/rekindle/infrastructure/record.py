@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from pydantic import BaseModel, ValidationError
+
+from rekindle.errors import JournalDamaged
 from rekindle.infrastructure.process import Process
 from rekindle.journal.entries import Operation
 from rekindle.journal.journal import Journal
@@ -36,10 +39,19 @@ class Recorded:
 
 
 def _process(entry: Operation) -> Process:
-    known = entry.details
-    return Process(
-        host=str(known["host"]),
-        boot_id=str(known["boot_id"]),
-        pid=int(str(known["pid"])),
-        start=int(str(known["start"])),
-    )
+    try:
+        return _Details.model_validate(dict(entry.details)).process()
+    except ValidationError as error:
+        raise JournalDamaged(f"the operation {entry.name} does not say which process it was") from error
+
+
+class _Details(BaseModel):
+    """What the beginning of an engine is recorded with."""
+
+    host: str
+    boot_id: str
+    pid: int
+    start: int
+
+    def process(self) -> Process:
+        return Process(host=self.host, boot_id=self.boot_id, pid=self.pid, start=self.start)

@@ -6,14 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from pydantic import ValidationError
+
 from rekindle import inventory as inventories
 from rekindle.errors import CommandFailed, InputError, LockHeld
 from rekindle.infrastructure import engine, lock, pending, process
 from rekindle.infrastructure.engine import Ended, Operations, Project
 from rekindle.infrastructure.events import name_of
-from rekindle.infrastructure.pending import Deployment, Pending
+from rekindle.infrastructure.pending import Deployment, Exported, Pending
 from rekindle.infrastructure.process import Process
 from rekindle.inventory import Inventory
+from rekindle.parsing import misfits
 from rekindle.progress import Tell
 
 WAIT_SECONDS = 1.0
@@ -24,7 +27,10 @@ Find: TypeAlias = Callable[[Pending], str | None]
 
 def outputs(project: Project, stack: str) -> dict[str, Any]:
     """The stack's outputs; CommandFailed if there is no such stack."""
-    found: dict[str, Any] = engine.ask_json(project, "stack", "output", "--json", "--stack", stack)
+    asked = ("stack", "output", "--json", "--stack", stack)
+    found = engine.ask_json(project, *asked)
+    if not isinstance(found, dict):
+        raise engine.odd(asked, "outputs are a mapping of names")
     return found
 
 
@@ -150,7 +156,12 @@ class Update:
         engine.ask(self.project, "cancel", "--yes", "--stack", self.stack)
 
     def _export(self) -> Deployment:
-        exported: Deployment = engine.ask_json(self.project, "stack", "export", "--stack", self.stack)
+        asked = ("stack", "export", "--stack", self.stack)
+        exported: Deployment = engine.ask_json(self.project, *asked)
+        try:
+            Exported.model_validate(exported)
+        except ValidationError as error:
+            raise engine.odd(asked, misfits(Exported, error)) from error
         return exported
 
     def _run(self, arguments: Sequence[str]) -> Ended:

@@ -4,6 +4,7 @@ from rekindle.packages.checks import check, check_capacity
 from rekindle.packages.loading import Package, holders, load, load_one
 from rekindle.packages.rendering import (
     OWNER_LABEL,
+    VALUES_ARE_IN,
     Service,
     Source,
     owner_of,
@@ -18,6 +19,7 @@ from rekindle.packages.universe import REPOSITORY_TYPE, Universe
 __all__ = [
     "OWNER_LABEL",
     "REPOSITORY_TYPE",
+    "VALUES_ARE_IN",
     "BackupSpec",
     "BarrierSpec",
     "Package",

@@ -1,6 +1,7 @@
 """packages/ as typed values: package.yaml, values by environment, the order of needs."""
 
 import json
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -9,9 +10,9 @@ from typing import Any
 
 from rekindle.errors import InputError
 from rekindle.packages.merging import merged
-from rekindle.packages.schema import InstanceSpec, PackageSpec
+from rekindle.packages.schema import NAME, InstanceSpec, PackageSpec
 from rekindle.packages.universe import Universe
-from rekindle.parsing import nearest, parse, read_yaml
+from rekindle.parsing import mapping, nearest, parse, read_yaml, shown
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,24 @@ def load(root: Path, environment: str, values: Mapping[str, Any] | None = None) 
 
 def load_one(folder: Path, environment: str, values: Mapping[str, Any]) -> Package:
     """One package with its values for an environment."""
+    _check_name(folder)
     spec = parse(PackageSpec, read_yaml(folder / "package.yaml"), where=str(folder / "package.yaml"))
     universe = Universe.load(folder / "universe") if spec.kind == "universe" else None
     package = Package(folder.name, folder, spec, merged(values, _values(folder, environment)), universe)
     if not package.template.exists():
         raise InputError(f"a package of kind {spec.kind} needs {package.template.name}", where=str(folder))
     return package
+
+
+def _check_name(folder: Path) -> None:
+    """A package's name is its folder's, and that of its app unless it names installations."""
+    if not re.fullmatch(NAME, folder.name):
+        raise InputError(
+            f"{shown(folder.name)} is no name of a package: it has lower-case letters, digits and hyphens, "
+            "and begins and ends with a letter or digit",
+            where=str(folder),
+            next_step="Rename the folder.",
+        )
 
 
 def holders(packages: Iterable[Package], volumes: Container[str]) -> frozenset[str]:
@@ -80,11 +93,7 @@ def _values(folder: Path, environment: str) -> dict[str, Any]:
 
 def _mapping(path: Path) -> dict[str, Any]:
     value = read_yaml(path)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise InputError("values are a mapping of names", where=str(path))
-    return value
+    return {} if value is None else dict(mapping(value, where=str(path), what="the file"))
 
 
 def _unknown_values(own: Mapping[str, Any], base: Mapping[str, Any], inside: str = "") -> Iterator[str]:

@@ -1,19 +1,20 @@
 """Packages rendered for one inventory: each installation's app or options, its files, its volumes."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError
+from jinja2 import UndefinedError
 
-from rekindle.dcos.app_definition import FIELDS
+from rekindle.dcos import app_types
+from rekindle.dcos.app_definition import FIELDS, spelt
 from rekindle.errors import InputError
 from rekindle.inventory import Host, Inventory, Role, Volume
 from rekindle.packages.loading import Package
 from rekindle.packages.merging import merged
 from rekindle.packages.schema import SECRETS_FOLDER, ArtifactSpec, InstanceSpec, SecretSpec
-from rekindle.parsing import nearest
+from rekindle.parsing import NOT_RENDERED, json_value, mapping, nearest, read_text, shown
+from rekindle.templating import Sandbox, reason
 
 OWNER_LABEL = "REKINDLE_OWNER"
 OWNER_OPTION = "service.owner"  # how a Universe package is told its owner, if its schema knows it
@@ -21,6 +22,8 @@ PUBLIC_ROLE = "slave_public"
 VALUES_ARE_IN = (
     "Values are in the package's values.yaml, in values/<environment>.yaml and in the environment's settings."
 )
+FIELDS_ARE = "Fields are those of Marathon's app definition."
+CORRECT_TEMPLATE = "Correct the template, or the values that it is rendered with."
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,8 @@ def _service(package: Package, instance: InstanceSpec, inventory: Inventory, sha
         return Service(package, app_id, volume, app, None)
     options = _with_owner(package, rendered, context["owner"])
     package.universe.check(options, where=f"{package.template} for {app_id}")
-    return Service(package, app_id, volume, package.universe.app(options, app_id), options)
+    app = _typed(package.universe.app(options, app_id), f"{package.universe.folder} for {app_id}")
+    return Service(package, app_id, volume, app, options)
 
 
 def _shared_context(package: Package, inventory: Inventory) -> dict[str, Any]:
@@ -147,40 +151,40 @@ def _volume(package: Package, instance: InstanceSpec, inventory: Inventory) -> V
 
 def _rendered(package: Package, context: Mapping[str, Any]) -> dict[str, Any]:
     where = f"{package.template} for {context['app_id']}"
-    try:
-        value = json.loads(_text(package.template.read_text(), context, where))
-    except ValueError as error:
-        raise InputError(f"it does not render to JSON: {error}", where=where) from error
-    if not isinstance(value, dict):
-        raise InputError("it does not render to a JSON object", where=where)
-    return value
+    text = _text(read_text(package.template), context, where)
+    return dict(mapping(json_value(text, where=where, what=NOT_RENDERED), where=where, what="what it renders to"))
 
 
 def _text(template: str, context: Mapping[str, Any], where: str) -> str:
     """Rendered text; InputError names an unknown value."""
     try:
-        jinja = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)  # noqa: S701
-        return jinja.from_string(template).render(**context)
-    except TemplateSyntaxError as error:
-        raise InputError(f"line {error.lineno}: {error.message}", where=where) from error
+        return Sandbox().text(template, context)
     except UndefinedError as error:
         raise InputError(_undefined(str(error.message), context), where=where, next_step=VALUES_ARE_IN) from error
-    except TemplateError as error:
-        raise InputError(str(error.message), where=where) from error
+    except Exception as error:  # a template is a program: whatever it raises is its own
+        raise InputError(f"it cannot be rendered: {reason(error)}", where=where, next_step=CORRECT_TEMPLATE) from error
 
 
 def _undefined(said: str, context: Mapping[str, Any]) -> str:
     """What Jinja says of an unknown name, and the nearest one that there is."""
-    name = said.split("'")[-2] if "'" in said else said
+    name = said.split("'")[-2] if said.count("'") > 1 else said
     known = {*context, *context.get("values", {})}
-    return f"{name} is used in the template, and nothing defines it; {nearest(name, known)}"
+    return f"{shown(name)} is used in the template, and nothing defines it; {nearest(name, known)}"
 
 
 def _checked_app(app: dict[str, Any], app_id: str, where: str) -> dict[str, Any]:
     problems = [f"{key} is not a field of an app; {nearest(key, FIELDS)}" for key in app if key not in FIELDS]
     if problems:
-        raise InputError("; ".join(problems), where=where, next_step="Fields are those of Marathon's app definition.")
-    return {**app, "id": app_id}
+        raise InputError("; ".join(problems), where=where, next_step=FIELDS_ARE)
+    return _typed({**app, "id": app_id}, f"{where} for {app_id}")
+
+
+def _typed(app: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The app in one spelling, each field of the type that Marathon gives it."""
+    found = spelt(app)
+    if problems := app_types.problems(found):
+        raise InputError(problems, where=where, next_step=FIELDS_ARE)
+    return found
 
 
 def _owned(app: Mapping[str, Any], owner: str) -> dict[str, Any]:

@@ -12,12 +12,18 @@ SECRETS_FOLDER = "/var/lib/rekindle/secrets"
 
 NAME = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"  # one segment of a Marathon id (FACTS 5)
 MODE = r"^0[0-7]{3}$"
+PATH = r"^(/[A-Za-z0-9_+-][A-Za-z0-9._+-]*)+$"  # no part of it is hidden, `.` or `..`
+USER = r"^[a-z_][a-z0-9_-]{0,31}$"  # useradd(8)
+FILE = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
+REQUEST = r"^/[A-Za-z0-9._~/?&=%:@+-]*$"  # nothing that curl expands
+OPTION = r"^[^.\s]+(\.[^.\s]+)*$"
+DAY = 86_400.0
 
 
 class ArtifactSpec(Frozen):
     """Something that tasks fetch; `url` may use values. Its name is unique among all packages."""
 
-    name: str
+    name: str = Field(pattern=FILE, max_length=200)
     url: str
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 
@@ -29,9 +35,9 @@ class SecretSpec(Frozen):
     """
 
     name: str = Field(pattern=NAME)
-    path: str | None = Field(default=None, pattern=r"^/")
+    path: str | None = Field(default=None, pattern=PATH)
     mode: str = Field(default="0600", pattern=MODE)
-    owner: str = "root"
+    owner: str = Field(default="root", pattern=USER)
 
 
 class InstanceSpec(Frozen):
@@ -45,16 +51,16 @@ class InstanceSpec(Frozen):
 class InitialiseSpec(Frozen):
     """The option that lets a service begin with empty data, given as seconds since 1970, for a while only."""
 
-    option: str  # dotted: volume.initialise_until
-    seconds: int = Field(default=INITIALISE_SECONDS, gt=0)
+    option: str = Field(pattern=OPTION)  # dotted: volume.initialise_until
+    seconds: int = Field(default=INITIALISE_SECONDS, gt=0, le=DAY)
 
 
 class BarrierSpec(Frozen):
     """Who says what was acknowledged when a backup begins: GET of a path on a port of a service's tasks."""
 
-    service: str
-    path: str = Field(pattern=r"^/")
-    port_index: int = 0
+    service: str = Field(pattern=NAME)
+    path: str = Field(pattern=REQUEST)
+    port_index: int = Field(default=0, ge=0)
 
 
 class BackupSpec(Frozen):
@@ -78,4 +84,4 @@ class PackageSpec(Frozen):
     initialise: InitialiseSpec | None = None
     backup: BackupSpec | None = None
     outbound: bool = False  # acts on the world outside: suspended at replay until it is released
-    gate_seconds: float = Field(default=GATE_SECONDS, gt=0)
+    gate_seconds: float = Field(default=GATE_SECONDS, gt=0, le=DAY)

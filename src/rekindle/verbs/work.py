@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rekindle import bootstrap, plan, roles, services
+from rekindle.dcos import Client
 from rekindle.inventory import Inventory
 from rekindle.operation import Operation
 from rekindle.plan import Declared, Driver, Key, Observed, Plan, State
@@ -92,10 +93,7 @@ def on_cluster(
             secret_files=found.secret_files,
             known=wanted.known | held_data(operation),
         )
-        everything = _narrowed(found, wanted) or (
-            *found.declared,
-            *services.prunable(client, operation.inventory, found.declared),
-        )
+        everything = _everything(operation, client, found) if wanted.packages is None else _narrowed(found, wanted)
         yield Work(plan=_planned(operation, supplies, everything, drivers, command), drivers=drivers, supplies=supplies)
 
 
@@ -153,11 +151,15 @@ def held_data(operation: Operation) -> frozenset[str]:
     )
 
 
+def _everything(operation: Operation, client: Client, found: services.Declaration) -> tuple[Declared, ...]:
+    """What all packages declare, and what Rekindle owns and nobody declares any more, as absent."""
+    applied = operation.journal.fold().applied
+    return *found.declared, *services.prunable(client, operation.inventory, found.declared, applied)
+
+
 def _narrowed(found: services.Declaration, wanted: Wanted) -> tuple[Declared, ...]:
-    """What the wanted packages declare, and all that it needs; nothing when all are wanted."""
-    if wanted.packages is None:
-        return ()
-    apps = {service.app_id for service in found.services if service.package.name in wanted.packages}
+    """What the wanted packages declare, and all that it needs."""
+    apps = {service.app_id for service in found.services if service.package.name in (wanted.packages or ())}
     by_key = {d.key: d for d in found.declared}
     stack = [key for key in by_key if key[1].partition(":")[2] in apps]
     kept: set[Key] = set()
