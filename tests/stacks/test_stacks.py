@@ -1,98 +1,16 @@
 """What the program declares, asked of Pulumi's mocks: sets of resources, never their order."""
 
 import json
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import pulumi
 import pytest
-import yaml
+from program import GROUND, config, declared
 
-from components import environment, foundation, tagging
 from components.iam import HostRolesArgs, policy
 from rehearsal.region.policies import Question, is_denied
-from rekindle.environment import FLOWS, Origin, parse, parse_foundation, placed_hosts
+from rekindle.environment import FLOWS, Origin, parse, placed_hosts
 from rekindle.inventory import Role
 from rekindle.inventory import parse as parse_inventory
-
-STACKS = Path(__file__).parents[2] / "stacks"
-GROUND = {
-    "bucket_prefix": "example",
-    "dns_zone": "example.test",
-    "dns_zone_id": "Z1",
-    "instance_profiles": {
-        stack: {role: f"{stack}-{role}" for role in ("bootstrap", "master", "private_agent", "public_agent")}
-        for stack in ("dev", "dev-dr")
-    },
-    "stores": {
-        "region": "us-west-2",
-        "journal_bucket": "example-journal",
-        "mirror_bucket": "example-mirror",
-        "switch_bucket": "example-switch",
-        "kms_key_arn": "arn:aws:kms:us-west-2:123456789012:key/k",
-    },
-}
-
-
-@dataclass(frozen=True)
-class Made:
-    kind: str
-    name: str
-    inputs: dict[str, Any]
-
-
-@dataclass
-class Recorder(pulumi.runtime.Mocks):
-    made: list[Made] = field(default_factory=list)
-    protected: set[tuple[str, str]] = field(default_factory=set)  # kind and name
-
-    def see(self, args: pulumi.ResourceTransformationArgs) -> None:
-        """Mocks are not told of protection."""
-        if args.opts.protect:
-            self.protected.add((args.type_, args.name))
-
-    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        self.made.append(Made(args.typ, args.name, args.inputs))
-        extra = {"outputs": {"foundation": GROUND}} if args.typ.endswith("StackReference") else {}
-        given = {"privateIp": "10.10.0.99", "publicIp": "192.0.2.1", "dnsName": "l.elb.amazonaws.com", "arn": "arn"}
-        return f"{args.name}-id", {**given, "zoneId": "Z2", **args.inputs, **extra}
-
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
-        if args.token != "aws:index/getCallerIdentity:getCallerIdentity":
-            raise AssertionError(f"the program looks up only whose account this is: {args.token}")
-        return {"accountId": "123456789012"}
-
-    def of(self, kind: str) -> dict[str, dict[str, Any]]:
-        """Inputs by name of all resources of a type."""
-        return {made.name: made.inputs for made in self.made if made.kind == kind}
-
-
-def config(stack: str, **changes: Any) -> dict[str, Any]:
-    values: dict[str, Any] = yaml.safe_load((STACKS / f"Pulumi.{stack}.yaml").read_text())["config"]
-    return {**values, **changes}
-
-
-def declared(stack: str, **changes: Any) -> tuple[Recorder, dict[str, Any]]:
-    """What an environment's program registers, and its inventory."""
-    recorder, found = Recorder(), {}
-    pulumi.runtime.set_mocks(recorder, project="rekindle", stack=stack)
-
-    @pulumi.runtime.test
-    def program() -> Any:
-        pulumi.runtime.register_stack_transformation(recorder.see)
-        tagging.register(project="rekindle", stack=stack)
-        outputs = environment.build(parse(stack, config(stack, **changes), where=stack), project="rekindle")
-        return outputs["inventory"].apply(found.update)
-
-    program()
-    return recorder, found
-
-
-@pytest.fixture(scope="module")
-def dev() -> tuple[Recorder, dict[str, Any]]:
-    return declared("dev")
-
 
 def test_the_inventory_is_what_its_model_takes(dev):
     _, found = dev
@@ -186,9 +104,9 @@ def test_names_of_resources_are_unique_by_type(dev):
     assert len(set(keys)) == len(keys)
 
 
-def test_standby_is_everything_but_hosts_and_volumes(dev):
-    standby, found = declared("dev-dr")
-    kinds = {made.kind for made in dev[0].made} - {made.kind for made in standby.made}
+def test_standby_is_everything_but_hosts_and_volumes(dev, standby):
+    recorder, found = standby
+    kinds = {made.kind for made in dev[0].made} - {made.kind for made in recorder.made}
     assert kinds == {
         "aws:ec2/instance:Instance",
         "aws:ebs/volume:Volume",
@@ -199,14 +117,12 @@ def test_standby_is_everything_but_hosts_and_volumes(dev):
     assert (found["hosts"], found["volumes"], found["ssh"]["bastion"]) == ([], [], None)
 
 
-def test_a_replay_makes_only_hosts_volumes_and_their_ties():
-    standby, _ = declared("dev-dr")
-    restore = json.dumps({"kafka-1": "snap-1", "kafka-2": "snap-2", "kafka-3": "snap-3"})
-    awake, found = declared("dev-dr", **{"rekindle:standby": "false", "rekindle:restore": restore})
-    before = {(m.kind, m.name): m.inputs for m in standby.made if not m.kind.startswith("rekindle:")}
-    after = {(m.kind, m.name): m.inputs for m in awake.made}
+def test_a_replay_makes_only_hosts_volumes_and_their_ties(standby, awake):
+    recorder, found = awake
+    before = {(m.kind, m.name): m.inputs for m in standby[0].made if not m.kind.startswith("rekindle:")}
+    after = {(m.kind, m.name): m.inputs for m in recorder.made}
     assert {key: after.get(key) for key in before} == before
-    volumes = awake.of("aws:ebs/volume:Volume")
+    volumes = recorder.of("aws:ebs/volume:Volume")
     assert {v["snapshotId"] for v in volumes.values()} == {"snap-1", "snap-2", "snap-3"}
     assert len(found["hosts"]) == 7
 
@@ -219,21 +135,6 @@ def test_a_pools_count_touches_that_pool_alone(dev):
     after = {(m.kind, m.name): m.inputs for m in more.made}
     assert {key: after[key] for key in before} == before
     assert after.keys() - before.keys() == {("aws:ec2/instance:Instance", "dev-private-agent-4")}
-
-
-@pytest.fixture(scope="module")
-def ground() -> tuple[Recorder, dict[str, Any]]:
-    recorder, found = Recorder(), {}
-    pulumi.runtime.set_mocks(recorder, project="rekindle", stack="foundation")
-
-    @pulumi.runtime.test
-    def program() -> Any:
-        pulumi.runtime.register_stack_transformation(recorder.see)
-        outputs = foundation.build(parse_foundation(config("foundation"), where="foundation"))
-        return pulumi.Output.from_input(outputs).apply(found.update)
-
-    program()
-    return recorder, found
 
 
 def test_the_foundation_offers_what_an_environment_reads(ground):
@@ -342,9 +243,8 @@ def test_no_host_may_create_or_delete_a_volume(role):
             assert statement["Condition"] == {"StringEquals": {"aws:ResourceTag/rekindle:environment": "dev"}}
 
 
-def test_every_placed_host_has_a_subnet_of_its_zone_and_az():
+def test_every_placed_host_has_a_subnet_of_its_zone_and_az(dev):
     settings = parse("dev", config("dev"), where="dev")
-    recorder, _ = declared("dev")
-    hosts = recorder.of("aws:ec2/instance:Instance")
+    hosts = dev[0].of("aws:ec2/instance:Instance")
     for host in placed_hosts(settings):
         assert hosts[f"dev-{host.name}"]["subnetId"] == f"dev-{host.zone}-{host.az}-id"
