@@ -46,6 +46,7 @@ class Recorder(pulumi.runtime.Mocks):
     made: list[Made] = field(default_factory=list)
     options: dict[tuple[str, str], Options] = field(default_factory=dict)  # by kind and name
     after: dict[tuple[str, str], set[tuple[str, str]]] = field(default_factory=dict)  # what each depends on
+    parents: dict[tuple[str, str], str] = field(default_factory=dict)  # kinds of components, part of a child's URN
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.made.append(Made(args.typ, args.name, args.inputs))
@@ -82,6 +83,7 @@ class Monitor(MockMonitor):
         }
         assert isinstance(recorder, Recorder)
         recorder.options[key] = {name: value for name, value in told.items() if value}
+        recorder.parents[key] = _key(request.parent)[0] if request.parent else ""
         of_parent = recorder.after.get(_key(request.parent), set()) if request.parent else set()  # it waits for both
         recorder.after[key] = {_key(urn) for urn in request.dependencies} | of_parent
         return super().RegisterResource(request)

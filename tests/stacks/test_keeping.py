@@ -57,6 +57,50 @@ def test_a_standbys_restored_volumes_are_kept_as_any_others(awake):
     assert {made["tags"]["Name"]: made["snapshotId"] for made in awake[0].of(VOLUME).values()} == RESTORED
 
 
+PARENTS = {
+    "ec2/instance": "hosts:Hosts",
+    "ebs/volume": "volumes:Volumes",
+    "ec2/eipAssociation": "bastion:BastionAddress",
+    "ec2/securityGroup": "security:Security",
+    "vpc/securityGroupEgressRule": "security:Security",
+    "vpc/securityGroupIngressRule": "security:Security",
+    "lb/listener": "load_balancers:PublicLoadBalancer",
+    "lb/loadBalancer": "load_balancers:PublicLoadBalancer",
+    "lb/targetGroup": "load_balancers:PublicLoadBalancer",
+    "lb/targetGroupAttachment": "load_balancers:PublicLoadBalancer",
+    "route53/healthCheck": "names:Names",
+    "route53/zone": "names:Names",
+    "s3/bucket": "buckets:PrivateBucket",
+    "s3/bucketPublicAccessBlock": "buckets:PrivateBucket",
+    "s3/bucketServerSideEncryptionConfiguration": "buckets:PrivateBucket",
+    "s3/bucketVersioning": "buckets:PrivateBucket",
+    "kms/key": "keys:Keys",
+    "kms/alias": "keys:Keys",
+    "iam/role": "iam:HostRoles",
+    "iam/rolePolicy": "iam:HostRoles",
+    "iam/instanceProfile": "iam:HostRoles",
+    **dict.fromkeys(
+        ("ec2/vpc", "ec2/subnet", "ec2/route", "ec2/routeTable", "ec2/routeTableAssociation", "ec2/internetGateway"),
+        "network:Network",
+    ),
+    "ec2/natGateway": "network:Network",
+    "ec2/vpcEndpoint": "network:Network",
+}
+
+
+@pytest.mark.parametrize("stack", ["dev", "ground"])
+def test_no_resource_changes_its_urn(request, stack):
+    """Its parent's type is part of it: another parent is, to the engine, another resource in the first one's place."""
+    recorder: Recorder = request.getfixturevalue(stack)[0]
+    found = {(kind.split(":")[1], parent) for (kind, _), parent in recorder.parents.items() if kind.startswith("aws:")}
+    assert {(kind, parent) for kind, parent in found if kind in PARENTS} == {
+        (kind, f"rekindle:{parent}") for kind, parent in PARENTS.items() if kind in dict(found)
+    }
+    assert {parent for kind, parent in found if kind == "ec2/eip"} <= {
+        f"rekindle:{parent}" for parent in ("bastion:BastionAddress", "network:Network", PARENTS["lb/listener"])
+    }
+
+
 # -- data --------------------------------------------------------------------------------------
 
 
