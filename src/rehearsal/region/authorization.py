@@ -224,11 +224,12 @@ def _denied(call: Call, session: Any, question: Question) -> Refusal:
 
 
 def _policies(role_arn: str) -> Iterator[Any]:
-    """Inline and attached policy documents of a role; none when the role is gone."""
+    """Documents of a role's own policies, and of those attached to it in force; none when the role is gone."""
     role = next((r for r in cloud.iam().roles.values() if r.arn == role_arn), None)
     if role is not None:
         yield from role.policies.values()
-        yield from (policy.document for policy in role.managed_policies.values())
+        for policy in role.managed_policies.values():
+            yield from (version.document for version in policy.versions if version.is_default)
 
 
 def _questions(call: Call, context: Mapping[str, str]) -> list[Question]:
