@@ -61,8 +61,11 @@ def install(seed: int | None = None) -> Callable[[], None]:
         return _written(contests, self, self.bucket_name, self.parse_key_name(), lambda: original(self))
 
     @replaces(S3Response, "_key_response_post")
-    def complete(original: Callable[..., Any], self: Any, request: Any, body: Any, bucket: str, *rest: Any) -> Any:
-        return _written(contests, self, bucket, rest[-1], lambda: original(self, request, body, bucket, *rest))
+    def complete(original: Callable[..., Any], self: Any, asked: Any, body: Any, bucket: str, *rest: Any) -> Any:
+        query, key = rest
+        if "uploadId" not in query:
+            return original(self, asked, body, bucket, query, key)  # an upload that begins writes nothing
+        return _written(contests, self, bucket, key, lambda: original(self, asked, body, bucket, query, key))
 
     def take_back() -> None:
         for name, method in before.items():
