@@ -12,6 +12,7 @@ from rekindle.environment import FLOWS, Origin, parse, placed_hosts
 from rekindle.inventory import Role
 from rekindle.inventory import parse as parse_inventory
 
+
 def test_the_inventory_is_what_its_model_takes(dev):
     _, found = dev
     inventory = parse_inventory(found, where="output")
