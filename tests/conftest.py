@@ -13,8 +13,8 @@ os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 settings.register_profile("rekindle", deadline=None)
 settings.load_profile("rekindle")
 
-# By folder, the fixture that starts a real sshd, or ZooKeeper and the cluster's own servers.
-REAL = {"transport": "sshd", "cluster": "cluster"}
+# By folder, the fixture that starts a real sshd, ZooKeeper with the cluster's servers, or brokers with Kafka's client.
+REAL = {"transport": "sshd", "cluster": "cluster", "examples": "cluster"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -45,7 +45,7 @@ def repository(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> It
     directory: Path = tmp_path_factory.mktemp("repository")
     (directory / "repo.json").write_text(json.dumps({"packages": [PACKAGE]}))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(directory)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     uri = f"http://127.0.0.1:{server.server_port}/repo.json"
     cluster.cosmos("/package/repository/delete", "repository.delete", {"name": "Universe"})
     added = cluster.cosmos("/package/repository/add", "repository.add", {"name": "own", "uri": uri, "index": 0})

@@ -57,7 +57,7 @@ class SlowApi:
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowApi]:
     api = SlowApi(seconds=1.0)
     server = make_server("127.0.0.1", 0, api, threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")

@@ -93,7 +93,7 @@ def repository_server(folder: Path) -> Iterator[str]:
         def log_message(self, format: str, *args: Any) -> None: ...
 
     server = ThreadingHTTPServer((ADDRESS, 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield f"http://{ADDRESS}:{server.server_port}"
     server.shutdown()
