@@ -150,7 +150,7 @@ class World:
 
     @contextmanager
     def backup(self, **changed: Any) -> Iterator[Backup]:
-        with Lock.acquire(self.store, "dev", KEYRING, Holder.of_this_process("backup"), take=True) as lock:
+        with Lock.acquire(self.store, "dev", KEYRING, Holder.of_this_process("backup")) as lock:
             journal = Journal.open(self.store, "dev", KEYRING, lock=lock)
             artifact = Artifact(name="kafka.tgz", url="", sha256="0" * 64, size=1)
             group = Group(name="kafka", volumes=self.inventory.volumes, barrier=self.barrier)

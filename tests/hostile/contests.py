@@ -174,7 +174,9 @@ class Bucket:
             raise Unreachable("no answer")
 
     def _land(self, key: str, body: bytes) -> bool:
-        return self.objects.setdefault(key, body) is body
+        is_new = key not in self.objects
+        self.objects.setdefault(key, body)
+        return is_new
 
     def _fate(self, *kinds: str) -> str | None:
         if self.chance.random() >= self.trouble:
@@ -197,8 +199,9 @@ class Calm:
     objects: dict[str, bytes]
 
     def create(self, key: str, body: bytes) -> None:
-        if self.objects.setdefault(key, body) is not body:
+        if key in self.objects:
             raise AlreadyExists("is there already", where=key)
+        self.objects[key] = body
 
     def get(self, key: str) -> bytes:
         return self.objects[key]

@@ -62,8 +62,9 @@ class History:
     now: datetime = BEGIN
 
     def create(self, key: str, body: bytes) -> None:
-        if self.objects.setdefault(key, body) is not body:
+        if key in self.objects:
             raise AlreadyExists("is there already", where=key)
+        self.objects[key] = body
 
     def get(self, key: str) -> bytes:
         return self.objects[key]
@@ -84,6 +85,7 @@ class History:
         take = [locks.id_of(newest)] if newest else []
         lock = Lock.acquire(self, environment, KEYRING, holder, take=take, clock=self.clock)
         journal = Journal.open(self, environment, KEYRING, lock=lock, clock=self.clock)
+        self._lived(environment, journal)
         for step in range(self.chance.randint(1, 4)):
             journal.append(*self._entries(f"{number}-{step}"))
             self._lived(environment, journal)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from journal_world import REGION, World, of_bucket, of_directory
+from journal_world import REGION, World, of_bucket, of_directory, of_memory
 from moto import mock_aws
 
 from rekindle.aws.clients import Clients
@@ -36,6 +36,6 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> World:
+def memory() -> World:
     """Where the store does not matter, the quick one."""
-    return of_directory(tmp_path / "store")
+    return of_memory()

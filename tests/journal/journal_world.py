@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -44,6 +45,11 @@ def of_directory(path: Path) -> World:
         (path / key).write_bytes(body)
 
     return World(DirectoryStore(path), write, lambda key: (path / key).unlink())
+
+
+def of_memory() -> World:
+    held = Holding()
+    return World(held, held.objects.__setitem__, held.objects.__delitem__)
 
 
 def of_bucket(client: Any) -> World:
@@ -108,10 +114,13 @@ class Holding:
     """A store that is in memory, and can be given anything."""
 
     objects: dict[str, bytes] = field(default_factory=dict)
+    creating: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def create(self, key: str, body: bytes) -> None:
-        if self.objects.setdefault(key, body) is not body:
-            raise AlreadyExists("is there already", where=key)
+        with self.creating:
+            if key in self.objects:
+                raise AlreadyExists("is there already", where=key)
+            self.objects[key] = body
 
     def get(self, key: str) -> bytes:
         if key not in self.objects:
@@ -119,7 +128,8 @@ class Holding:
         return self.objects[key]
 
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
-        return iter(sorted(key for key in self.objects if key.startswith(prefix) and key > after))
+        keys = list(self.objects)  # at once: others may be writing
+        return iter(sorted(key for key in keys if key.startswith(prefix) and key > after))
 
 
 JSON = st.recursive(

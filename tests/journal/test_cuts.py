@@ -4,10 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 
 import pytest
-from journal_world import KEYRING, Counting, elsewhere, newest_lock, of_directory, reading
+from journal_world import KEYRING, Counting, elsewhere, newest_lock, of_memory, reading
 
 from rekindle.errors import RekindleError
 from rekindle.journal.entries import ReleaseEntry
@@ -80,8 +79,8 @@ def command(store: Store, hosts: Hosts) -> None:
     lock.release()
 
 
-def test_an_uncut_command_applies_all_and_again_nothing(tmp_path: Path) -> None:
-    store, hosts = Counting(of_directory(tmp_path).store), Hosts()
+def test_an_uncut_command_applies_all_and_again_nothing() -> None:
+    store, hosts = Counting(of_memory().store), Hosts()
     for _ in range(2):
         command(store, hosts)
     assert reading(store).fold().applied == WANTED
@@ -89,9 +88,9 @@ def test_an_uncut_command_applies_all_and_again_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_command_cut_at_any_write_is_gone_on_from(tmp_path: Path, after: bool) -> None:
+def test_a_command_cut_at_any_write_is_gone_on_from(after: bool) -> None:
     for at in count():
-        inner, hosts = of_directory(tmp_path / str(at)).store, Hosts()
+        inner, hosts = of_memory().store, Hosts()
         try:
             command(Cut(inner, at=at, after=after), hosts)
         except Killed:
@@ -106,8 +105,8 @@ def test_a_command_cut_at_any_write_is_gone_on_from(tmp_path: Path, after: bool)
             return
 
 
-def test_what_reads_otherwise_after_a_cut_is_said_to_have_failed(tmp_path: Path) -> None:
-    store = of_directory(tmp_path).store
+def test_what_reads_otherwise_after_a_cut_is_said_to_have_failed() -> None:
+    store = of_memory().store
     lock = Lock.acquire(store, "dev", KEYRING, elsewhere())
     journal = Journal.open(store, "dev", KEYRING, lock=lock)
     step = Step(target="a", subject="file:/1", before=None, after={"v": 1})

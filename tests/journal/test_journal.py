@@ -87,15 +87,15 @@ def test_the_head_is_the_newest_object(world: World) -> None:
     assert head.sequence == 1
 
 
-def test_appending_nothing_writes_nothing(folder: World) -> None:
-    with writing(folder.store) as journal:
+def test_appending_nothing_writes_nothing(memory: World) -> None:
+    with writing(memory.store) as journal:
         journal.append()
         assert journal.head.sequence == 0
 
 
-def test_without_the_lock_nothing_is_appended(folder: World) -> None:
+def test_without_the_lock_nothing_is_appended(memory: World) -> None:
     with pytest.raises(Refused, match="opened for reading"):
-        reading(folder.store).append(pin("a"))
+        reading(memory.store).append(pin("a"))
 
 
 def test_environments_do_not_see_each_other(world: World) -> None:
@@ -108,18 +108,18 @@ def test_environments_do_not_see_each_other(world: World) -> None:
 # Steps
 
 
-def test_a_step_is_begun_before_and_succeeded_after(folder: World) -> None:
-    with writing(folder.store) as journal:
+def test_a_step_is_begun_before_and_succeeded_after(memory: World) -> None:
+    with writing(memory.store) as journal:
         recorder = journal.recorder("release", "apply")
         with recorder.entry([step("file:/a", None, {"mode": 1})]):
-            assert reading(folder.store).fold().in_flight.keys() == {("master-1", "file:/a")}
-        assert reading(folder.store).fold().in_flight == {}
-        assert reading(folder.store).fold().applied == {("master-1", "file:/a"): {"mode": 1}}
+            assert reading(memory.store).fold().in_flight.keys() == {("master-1", "file:/a")}
+        assert reading(memory.store).fold().in_flight == {}
+        assert reading(memory.store).fold().applied == {("master-1", "file:/a"): {"mode": 1}}
 
 
-def test_a_failed_step_is_said_to_be_so_until_it_succeeds(folder: World) -> None:
+def test_a_failed_step_is_said_to_be_so_until_it_succeeds(memory: World) -> None:
     wanted = step("file:/a", None, {"mode": 1})
-    with writing(folder.store) as journal:
+    with writing(memory.store) as journal:
         recorder = journal.recorder("release", "apply")
         with pytest.raises(CommandFailed), recorder.entry([wanted]):
             raise CommandFailed("exit code 1")
@@ -131,17 +131,17 @@ def test_a_failed_step_is_said_to_be_so_until_it_succeeds(folder: World) -> None
         assert journal.fold().failed == {}
 
 
-def test_a_killed_step_stays_in_flight(folder: World) -> None:
-    with writing(folder.store) as journal:
+def test_a_killed_step_stays_in_flight(memory: World) -> None:
+    with writing(memory.store) as journal:
         killed = journal.recorder("release", "apply").entry([step("file:/a", None, {"mode": 1})])
         with pytest.raises(KeyboardInterrupt), killed:
             raise KeyboardInterrupt
-    assert reading(folder.store).fold().in_flight.keys() == {("master-1", "file:/a")}
+    assert reading(memory.store).fold().in_flight.keys() == {("master-1", "file:/a")}
 
 
-def test_a_secret_in_a_state_cannot_be_recorded(folder: World) -> None:
+def test_a_secret_in_a_state_cannot_be_recorded(memory: World) -> None:
     planted = Step(target="a", subject="file:/a", before=None, after={"password": Secret("planted")})
-    with writing(folder.store) as journal:
+    with writing(memory.store) as journal:
         with pytest.raises(TypeError), journal.recorder("release", "apply").entry([planted]):
             pass
         assert journal.head.sequence == 0
@@ -244,11 +244,11 @@ IN_A_FOLDER = pytest.mark.parametrize(
 
 
 @IN_A_FOLDER
-def test_damage_is_found_and_named(folder: World, damage: Callable[[World], None], number: int, words: str) -> None:
-    write_some(folder)
-    damage(folder)
+def test_damage_is_found_and_named(memory: World, damage: Callable[[World], None], number: int, words: str) -> None:
+    write_some(memory)
+    damage(memory)
     with pytest.raises(JournalDamaged, match=words) as caught:
-        reading(folder.store)
+        reading(memory.store)
     assert caught.value.where == journal_key("dev", number)
     assert "docs/runbook-recovery.md" in str(caught.value)
 
@@ -283,60 +283,60 @@ def test_what_was_deleted_or_written_over_in_a_bucket_is_named(
     assert f"--prefix {key}" in caught.value.next_step
 
 
-def test_a_stray_object_is_named(folder: World) -> None:
-    write_some(folder)
-    stray(folder)
+def test_a_stray_object_is_named(memory: World) -> None:
+    write_some(memory)
+    stray(memory)
     with pytest.raises(JournalDamaged, match=r"notes\.txt"):
-        reading(folder.store)
+        reading(memory.store)
 
 
-def test_a_tail_cut_while_a_command_runs_is_found_by_the_renewal(folder: World) -> None:
-    lock = Lock.acquire(folder.store, "dev", KEYRING, living_here())
-    journal = Journal.open(folder.store, "dev", KEYRING, lock=lock)
+def test_a_tail_cut_while_a_command_runs_is_found_by_the_renewal(memory: World) -> None:
+    lock = Lock.acquire(memory.store, "dev", KEYRING, living_here())
+    journal = Journal.open(memory.store, "dev", KEYRING, lock=lock)
     journal.append(pin("a"))
     journal.append(pin("b"))
     lock.renew()
-    folder.remove(journal_key("dev", 2))
+    memory.remove(journal_key("dev", 2))
     with pytest.raises(JournalDamaged, match="the tail was cut"):
-        reading(folder.store)
+        reading(memory.store)
 
 
-def test_an_altered_lock_is_named(folder: World) -> None:
-    write_some(folder)
-    key = next(folder.store.list("lock/dev/"))
-    folder.replace(key, folder.store.get(key).replace(b'"sequence":5', b'"sequence":4'))
+def test_an_altered_lock_is_named(memory: World) -> None:
+    write_some(memory)
+    key = next(memory.store.list("lock/dev/"))
+    memory.replace(key, memory.store.get(key).replace(b'"sequence":5', b'"sequence":4'))
     with pytest.raises(JournalDamaged, match="was altered") as caught:
-        reading(folder.store)
+        reading(memory.store)
     assert caught.value.where == key
 
 
-def test_damage_before_a_checkpoint_is_found_when_history_is_read(folder: World) -> None:
-    with writing(folder.store) as journal:
+def test_damage_before_a_checkpoint_is_found_when_history_is_read(memory: World) -> None:
+    with writing(memory.store) as journal:
         for number in range(5):
             journal.append(pin(f"host-{number}"))
         journal.checkpoint()
-    missing(folder)
-    after = reading(folder.store)
+    missing(memory)
+    after = reading(memory.store)
     assert len(after.fold().pins) == 5
     with pytest.raises(JournalDamaged, match="is missing"):
         list(after.entries())
 
 
-def test_history_runs_through_the_checkpoint_and_to_the_head_that_is_known(folder: World) -> None:
+def test_history_runs_through_the_checkpoint_and_to_the_head_that_is_known(memory: World) -> None:
     """Though whoever replaced what is older than the checkpoint has the key, and all is chained."""
-    with unsteady(folder) as (journal, _, _, store):
+    with unsteady(memory) as (journal, _, _, store):
         journal.append(pin("a"))
         store.orders = ["", "refused"]
         with pytest.raises(CommandFailed):
             journal.checkpoint()
-        known = reading(folder.store)
-        world = of_directory_with(folder, {journal_key("dev", 1): OBJECT})
+        known = reading(memory.store)
+        world = of_directory_with(memory, {journal_key("dev", 1): OBJECT})
         with pytest.raises(JournalDamaged, match="is not the object that was read before") as caught:
             list(reading(world.store).entries())
         assert caught.value.where == journal_key("dev", 1)
         journal.append(pin("b"))
         assert hosts(known) == ["a"]  # what came later is not of the journal that was opened
-        folder.remove(journal_key("dev", 1))
+        memory.remove(journal_key("dev", 1))
         with pytest.raises(JournalDamaged, match="is missing") as caught:
             list(known.entries())
         assert caught.value.where == journal_key("dev", 1)
@@ -352,8 +352,8 @@ def of_directory_with(world: World, contents: dict[str, Any]) -> World:
 # Cost
 
 
-def test_entries_of_threads_that_wait_together_go_as_one_object(folder: World) -> None:
-    store, together = Counting(folder.store), Barrier(32)
+def test_entries_of_threads_that_wait_together_go_as_one_object(memory: World) -> None:
+    store, together = Counting(memory.store), Barrier(32)
 
     def work(number: int) -> None:
         together.wait()
@@ -369,14 +369,14 @@ def test_entries_of_threads_that_wait_together_go_as_one_object(folder: World) -
     assert objects <= 3  # who came first, who came while that was written, and at worst a straggler
 
 
-def test_all_that_wait_learn_that_their_object_was_not_written(folder: World) -> None:
+def test_all_that_wait_learn_that_their_object_was_not_written(memory: World) -> None:
     def work(number: int) -> bool:
         with pytest.raises(AnotherWriter):
             journal.append(pin(f"host-{number}"))
         return True
 
-    with writing(folder.store) as journal:
-        folder.store.create(journal_key("dev", 1), b"somebody")
+    with writing(memory.store) as journal:
+        memory.store.create(journal_key("dev", 1), b"somebody")
         with ThreadPoolExecutor(max_workers=8) as pool:
             assert all(pool.map(work, range(8)))
 
@@ -393,11 +393,11 @@ def test_a_command_that_does_nothing_does_not_read_history(world: World) -> None
     assert store.created == []
 
 
-def test_a_checkpoint_is_not_made_twice_of_the_same(folder: World) -> None:
-    with writing(folder.store) as journal:
+def test_a_checkpoint_is_not_made_twice_of_the_same(memory: World) -> None:
+    with writing(memory.store) as journal:
         journal.append(pin("a"))
         journal.checkpoint()
-    store = Counting(folder.store)
+    store = Counting(memory.store)
     with writing(store) as journal:
         journal.checkpoint()
         assert journal.head.sequence == 2
@@ -413,32 +413,32 @@ def test_entries_go_on_after_a_checkpoint(world: World) -> None:
     after = reading(world.store)
     assert after.fold().pins.keys() == {"a", "b"}
     assert hosts(after) == ["a", "b"]
-    assert [entry.kind for entry in after.entries(since_checkpoint=True)] == ["checkpoint", "pinned"]
+    assert [entry.kind for entry in after.entries()] == ["pinned", "checkpoint", "pinned"]
 
 
-def test_a_checkpoint_whose_entry_was_not_written_still_holds(folder: World) -> None:
-    store = Unsteady(folder.store)
+def test_a_checkpoint_whose_entry_was_not_written_still_holds(memory: World) -> None:
+    store = Unsteady(memory.store)
     with writing(store) as journal:
         journal.append(pin("a"))
         store.orders = ["", "refused"]
         with pytest.raises(CommandFailed):
             journal.checkpoint()
-    assert reading(folder.store).fold().pins.keys() == {"a"}
-    with writing(folder.store) as journal:
+    assert reading(memory.store).fold().pins.keys() == {"a"}
+    with writing(memory.store) as journal:
         journal.append(pin("b"))
-        folder.store.create(checkpoint_key("dev", 2), b"kept by another command that was killed after it")
+        memory.store.create(checkpoint_key("dev", 2), b"kept by another command that was killed after it")
         journal.checkpoint()
-        folder.remove(checkpoint_key("dev", 2))
-    write_some(folder, 1)
-    assert hosts(reading(folder.store)) == ["a", "b", "host-0"]
+        memory.remove(checkpoint_key("dev", 2))
+    write_some(memory, 1)
+    assert hosts(reading(memory.store)) == ["a", "b", "host-0"]
 
 
-def test_nothing_is_kept_of_a_lock_that_was_only_taken(folder: World) -> None:
-    Lock.acquire(folder.store, "dev", KEYRING, dead_here())
-    with writing(folder.store) as journal:
+def test_nothing_is_kept_of_a_lock_that_was_only_taken(memory: World) -> None:
+    Lock.acquire(memory.store, "dev", KEYRING, dead_here())
+    with writing(memory.store) as journal:
         journal.checkpoint()
         assert journal.head.sequence == 1
-    assert not any(folder.store.list("checkpoints/"))
+    assert not any(memory.store.list("checkpoints/"))
 
 
 def test_a_long_journal_is_read_whole_and_in_order() -> None:
@@ -449,24 +449,24 @@ def test_a_long_journal_is_read_whole_and_in_order() -> None:
     assert hosts(reading(held)) == [f"host-{number}" for number in range(600)]
 
 
-def test_the_head_that_was_read_is_recorded_though_nothing_is_appended(folder: World) -> None:
+def test_the_head_that_was_read_is_recorded_though_nothing_is_appended(memory: World) -> None:
     """What the holder before sent, and was not told of, arrived after it gave the lock back."""
-    write_some(folder, 1)
-    key, previous = journal_key("dev", 2), digest_of(folder.store.get(journal_key("dev", 1)))
-    folder.store.create(key, seal(KEYRING, key, {**OBJECT, "previous": previous}))
-    with writing(folder.store):
+    write_some(memory, 1)
+    key, previous = journal_key("dev", 2), digest_of(memory.store.get(journal_key("dev", 1)))
+    memory.store.create(key, seal(KEYRING, key, {**OBJECT, "previous": previous}))
+    with writing(memory.store):
         pass
-    folder.remove(key)
+    memory.remove(key)
     with pytest.raises(JournalDamaged, match="the tail was cut after 1, the lock recorded 2"):
-        reading(folder.store)
+        reading(memory.store)
 
 
-def test_a_checkpoint_of_another_object_than_the_lock_recorded_is_named(folder: World) -> None:
-    write_some(folder, 1)
+def test_a_checkpoint_of_another_object_than_the_lock_recorded_is_named(memory: World) -> None:
+    write_some(memory, 1)
     key = checkpoint_key("dev", 1)
-    folder.store.create(key, seal(KEYRING, key, CHECKPOINT))
+    memory.store.create(key, seal(KEYRING, key, CHECKPOINT))
     with pytest.raises(JournalDamaged, match="is not the object that the lock recorded") as caught:
-        reading(folder.store)
+        reading(memory.store)
     assert caught.value.where == journal_key("dev", 1)
 
 
@@ -494,9 +494,9 @@ def test_of_two_writers_only_one_appends(world: World) -> None:
         assert hosts(reading(world.store, environment)) == [f"writer-{won.index(True)}"]
 
 
-def test_who_lost_once_does_not_append_again(folder: World) -> None:
-    lock = Lock.acquire(folder.store, "dev", KEYRING, living_here())
-    winner, loser = (Journal.open(folder.store, "dev", KEYRING, lock=lock) for _ in range(2))
+def test_who_lost_once_does_not_append_again(memory: World) -> None:
+    lock = Lock.acquire(memory.store, "dev", KEYRING, living_here())
+    winner, loser = (Journal.open(memory.store, "dev", KEYRING, lock=lock) for _ in range(2))
     winner.append(pin("a"))
     for _ in range(2):
         with pytest.raises(AnotherWriter, match="another writer appended"):
@@ -515,10 +515,10 @@ def test_a_holder_whose_lock_was_taken_cannot_append(world: World) -> None:
     assert [type(entry) for entry in reading(world.store).entries()] == [Pinned, LockTaken, Pinned]
 
 
-def test_the_former_holder_stops_by_itself_once_it_looks(folder: World) -> None:
-    old = Lock.acquire(folder.store, "dev", KEYRING, elsewhere())
-    journal = Journal.open(folder.store, "dev", KEYRING, lock=old)
-    Lock.acquire(folder.store, "dev", KEYRING, living_here(), take=[newest_lock(folder.store)])
+def test_the_former_holder_stops_by_itself_once_it_looks(memory: World) -> None:
+    old = Lock.acquire(memory.store, "dev", KEYRING, elsewhere())
+    journal = Journal.open(memory.store, "dev", KEYRING, lock=old)
+    Lock.acquire(memory.store, "dev", KEYRING, living_here(), take=[newest_lock(memory.store)])
     with pytest.raises(LockHeld):
         old.renew()
     with pytest.raises(LockHeld, match="was taken over by"):
@@ -555,39 +555,39 @@ def grace() -> Holder:
     ],
 )
 def test_who_was_taken_over_before_it_began_to_write_writes_nothing(
-    folder: World, when: str, key: str, after: bool, is_left: bool
+    memory: World, when: str, key: str, after: bool, is_left: bool
 ) -> None:
     def happens() -> None:
-        journal = overtake(folder)
+        journal = overtake(memory)
         if is_left and journal._lock:
             journal._lock.release()
 
-    write_some(folder)
-    Lock.acquire(folder.store, "dev", KEYRING, elsewhere())
-    first = taken_from(folder, living_here())
-    store = Interrupted(folder.store, when=when, key=key, after=after, then=happens)
+    write_some(memory)
+    Lock.acquire(memory.store, "dev", KEYRING, elsewhere())
+    first = taken_from(memory, living_here())
+    store = Interrupted(memory.store, when=when, key=key, after=after, then=happens)
     with pytest.raises(LockHeld, match="was taken over by grace@elsewhere"):
         Journal.open(store, "dev", KEYRING, lock=first)
-    assert [type(entry) for entry in reading(folder.store).entries()] == [Pinned] * 5 + [LockTaken, Pinned]
+    assert [type(entry) for entry in reading(memory.store).entries()] == [Pinned] * 5 + [LockTaken, Pinned]
     with pytest.raises(LockHeld, match="was taken over by grace@elsewhere"):
         first.check()
 
 
-def test_who_takes_over_while_the_first_fences_comes_after_it(folder: World) -> None:
+def test_who_takes_over_while_the_first_fences_comes_after_it(memory: World) -> None:
     """The first fences before the second reads: both fences are there, and the first ends at its next append."""
-    Lock.acquire(folder.store, "dev", KEYRING, elsewhere())
-    first = taken_from(folder, living_here())
-    store = Interrupted(folder.store, when="create", key="journal/", after=True, then=lambda: overtake(folder))
+    Lock.acquire(memory.store, "dev", KEYRING, elsewhere())
+    first = taken_from(memory, living_here())
+    store = Interrupted(memory.store, when="create", key="journal/", after=True, then=lambda: overtake(memory))
     journal = Journal.open(store, "dev", KEYRING, lock=first)
     with pytest.raises(AnotherWriter):
         journal.append(pin("late"))
-    assert [type(entry) for entry in reading(folder.store).entries()] == [LockTaken, LockTaken, Pinned]
+    assert [type(entry) for entry in reading(memory.store).entries()] == [LockTaken, LockTaken, Pinned]
 
 
-def test_the_fence_comes_after_all_that_the_former_holder_wrote(folder: World) -> None:
-    former = Lock.acquire(folder.store, "dev", KEYRING, elsewhere())
-    writer = Journal.open(folder.store, "dev", KEYRING, lock=former)
-    store = Interrupted(folder.store, when="create", key="journal/")
+def test_the_fence_comes_after_all_that_the_former_holder_wrote(memory: World) -> None:
+    former = Lock.acquire(memory.store, "dev", KEYRING, elsewhere())
+    writer = Journal.open(memory.store, "dev", KEYRING, lock=former)
+    store = Interrupted(memory.store, when="create", key="journal/")
     late = iter("abc")
 
     def goes_on() -> None:
@@ -595,18 +595,18 @@ def test_the_fence_comes_after_all_that_the_former_holder_wrote(folder: World) -
         store.then = goes_on if late.__length_hint__() else None
 
     store.then = goes_on
-    lock = taken_from(folder, living_here())
+    lock = taken_from(memory, living_here())
     journal = Journal.open(store, "dev", KEYRING, lock=lock)
     assert journal.fold().pins.keys() == {"a", "b", "c"}
     with pytest.raises(AnotherWriter):
         writer.append(pin("d"))
-    assert [type(entry) for entry in reading(folder.store).entries()] == [Pinned, Pinned, Pinned, LockTaken]
+    assert [type(entry) for entry in reading(memory.store).entries()] == [Pinned, Pinned, Pinned, LockTaken]
 
 
-def test_a_former_holder_that_never_stops_is_named(folder: World) -> None:
-    former = Lock.acquire(folder.store, "dev", KEYRING, elsewhere())
-    writer = Journal.open(folder.store, "dev", KEYRING, lock=former)
-    store = Interrupted(folder.store, when="create", key="journal/")
+def test_a_former_holder_that_never_stops_is_named(memory: World) -> None:
+    former = Lock.acquire(memory.store, "dev", KEYRING, elsewhere())
+    writer = Journal.open(memory.store, "dev", KEYRING, lock=former)
+    store = Interrupted(memory.store, when="create", key="journal/")
 
     def goes_on() -> None:
         writer.append(pin("a"))
@@ -614,18 +614,18 @@ def test_a_former_holder_that_never_stops_is_named(folder: World) -> None:
 
     store.then = goes_on
     with pytest.raises(AnotherWriter, match="ada@elsewhere goes on writing"):
-        Journal.open(store, "dev", KEYRING, lock=taken_from(folder, living_here()))
+        Journal.open(store, "dev", KEYRING, lock=taken_from(memory, living_here()))
 
 
-def test_a_lock_that_was_released_needs_no_fence(folder: World) -> None:
-    write_some(folder, 1)
-    write_some(folder, 1)
-    assert [type(entry) for entry in reading(folder.store).entries()] == [Pinned, Pinned]
+def test_a_lock_that_was_released_needs_no_fence(memory: World) -> None:
+    write_some(memory, 1)
+    write_some(memory, 1)
+    assert [type(entry) for entry in reading(memory.store).entries()] == [Pinned, Pinned]
 
 
-def test_who_reads_while_another_writes_sees_no_damage(folder: World) -> None:
+def test_who_reads_while_another_writes_sees_no_damage(memory: World) -> None:
     """The lock was read before: what it says now is of a journal that is longer than the one read."""
-    with writing(folder.store) as journal:
+    with writing(memory.store) as journal:
         journal.append(pin("a"))
 
         def go_on() -> None:
@@ -633,52 +633,52 @@ def test_who_reads_while_another_writes_sees_no_damage(folder: World) -> None:
             assert journal._lock
             journal._lock.renew()
 
-        store = Interrupted(folder.store, when="list", key="journal/", after=True, then=go_on)
+        store = Interrupted(memory.store, when="list", key="journal/", after=True, then=go_on)
         assert Journal.open(store, "dev", KEYRING).fold().pins.keys() == {"a"}
 
 
-def test_who_reads_while_another_takes_over_sees_no_damage(folder: World) -> None:
-    Lock.acquire(folder.store, "dev", KEYRING, elsewhere())
-    store = Interrupted(folder.store, when="list", key="lock/", after=True, then=lambda: overtake(folder))
+def test_who_reads_while_another_takes_over_sees_no_damage(memory: World) -> None:
+    Lock.acquire(memory.store, "dev", KEYRING, elsewhere())
+    store = Interrupted(memory.store, when="list", key="lock/", after=True, then=lambda: overtake(memory))
     assert Journal.open(store, "dev", KEYRING).fold().pins.keys() == {"of-grace"}
 
 
-def test_an_object_written_under_an_older_lock_is_named(folder: World) -> None:
+def test_an_object_written_under_an_older_lock_is_named(memory: World) -> None:
     for _ in range(2):
-        write_some(folder, 1)
-    last = digest_of(folder.store.get(journal_key("dev", 2)))
+        write_some(memory, 1)
+    last = digest_of(memory.store.get(journal_key("dev", 2)))
     key = journal_key("dev", 3)
-    folder.store.create(key, seal(KEYRING, key, {"previous": last, "generation": 2, "entries": []}))
+    memory.store.create(key, seal(KEYRING, key, {"previous": last, "generation": 2, "entries": []}))
     with pytest.raises(JournalDamaged, match="was written under lock 2, after lock 3 was taken") as caught:
-        reading(folder.store)
+        reading(memory.store)
     assert caught.value.where == key
 
 
-def test_an_object_older_than_the_checkpoint_s_lock_is_named(folder: World) -> None:
-    write_some(folder, 1)
-    with writing(folder.store) as journal:
+def test_an_object_older_than_the_checkpoint_s_lock_is_named(memory: World) -> None:
+    write_some(memory, 1)
+    with writing(memory.store) as journal:
         journal.append(pin("a"))
         journal.checkpoint()
-    folder.remove(journal_key("dev", 3))
-    last = digest_of(folder.store.get(journal_key("dev", 2)))
+    memory.remove(journal_key("dev", 3))
+    last = digest_of(memory.store.get(journal_key("dev", 2)))
     key = journal_key("dev", 3)
-    folder.store.create(key, seal(KEYRING, key, {"previous": last, "generation": 2, "entries": []}))
+    memory.store.create(key, seal(KEYRING, key, {"previous": last, "generation": 2, "entries": []}))
     with pytest.raises(JournalDamaged, match="was written under lock 2, after lock 3 was taken"):
-        reading(folder.store)
+        reading(memory.store)
 
 
-def test_locks_that_are_gone_are_noticed_by_what_was_written_under_them(folder: World) -> None:
+def test_locks_that_are_gone_are_noticed_by_what_was_written_under_them(memory: World) -> None:
     for _ in range(2):
-        write_some(folder, 1)
-    for key in list(folder.store.list("lock/dev/"))[:2]:
-        folder.remove(key)
+        write_some(memory, 1)
+    for key in list(memory.store.list("lock/dev/"))[:2]:
+        memory.remove(key)
     with pytest.raises(JournalDamaged, match="is missing, though the journal was written under it") as caught:
-        reading(folder.store)
+        reading(memory.store)
     assert caught.value.where == lock_key("dev", 3)
-    for key in list(folder.store.list("lock/dev/")):
-        folder.remove(key)
+    for key in list(memory.store.list("lock/dev/")):
+        memory.remove(key)
     with pytest.raises(JournalDamaged, match="is missing, though the journal was written under it"):
-        reading(folder.store)
+        reading(memory.store)
 
 
 # A store that does not answer
@@ -698,41 +698,41 @@ def unsteady(world: World, *orders: str) -> Iterator[tuple[Journal, Lock, Clock,
 @pytest.mark.parametrize(
     "orders", [("lost",), ("unheard",), ("lost", "lost", "unheard"), ("unheard", "lost"), ("lost",) * 5]
 )
-def test_an_append_whose_answer_is_lost_is_written_once(folder: World, orders: tuple[str, ...]) -> None:
-    with unsteady(folder, *orders) as (journal, _, clock, _):
+def test_an_append_whose_answer_is_lost_is_written_once(memory: World, orders: tuple[str, ...]) -> None:
+    with unsteady(memory, *orders) as (journal, _, clock, _):
         journal.append(pin("a"))
         journal.append(pin("b"))
         assert clock.slept
         assert max(clock.slept) <= 5
-    assert hosts(reading(folder.store)) == ["a", "b"]
-    assert reading(folder.store).head.sequence == 2
+    assert hosts(reading(memory.store)) == ["a", "b"]
+    assert reading(memory.store).head.sequence == 2
 
 
 @pytest.mark.parametrize("order", ["lost", "unheard"])
-def test_an_append_is_tried_again_while_the_lease_lasts(folder: World, order: str) -> None:
-    with unsteady(folder, *["lost"] * 100) as (journal, _, clock, store):
+def test_an_append_is_tried_again_while_the_lease_lasts(memory: World, order: str) -> None:
+    with unsteady(memory, *["lost"] * 100) as (journal, _, clock, store):
         store.orders[-1:] = [order]
         with pytest.raises(LockHeld, match="the lease ran out"):
             journal.append(pin("a"))
         assert 55 < sum(clock.slept) < 66
         store.orders = []
-    reading(folder.store)
+    reading(memory.store)
 
 
-def test_with_a_lease_that_is_renewed_patience_ends_all_the_same(folder: World) -> None:
-    with unsteady(folder, *["lost"] * 1000) as (journal, lock, clock, store):
+def test_with_a_lease_that_is_renewed_patience_ends_all_the_same(memory: World) -> None:
+    with unsteady(memory, *["lost"] * 1000) as (journal, lock, clock, store):
         clock.on_sleep = lambda clock: setattr(lock, "_renewed", clock.now)
         with pytest.raises(Unreachable):
             journal.append(pin("a"))
         assert 55 < sum(clock.slept) < 66
         store.orders = ["lost", "unheard"]
         journal.append(pin("b"))
-    assert hosts(reading(folder.store)) == ["a", "b"]
+    assert hosts(reading(memory.store)) == ["a", "b"]
 
 
 @pytest.mark.parametrize("killed", [False, True])
 @pytest.mark.parametrize("arrived", [False, True])
-def test_what_may_have_arrived_is_settled_before_the_next_append(folder: World, killed: bool, arrived: bool) -> None:
+def test_what_may_have_arrived_is_settled_before_the_next_append(memory: World, killed: bool, arrived: bool) -> None:
     """It is sent again as it was: the number may be taken by itself, a moment later."""
 
     class Once(Counting):
@@ -744,17 +744,17 @@ def test_what_may_have_arrived_is_settled_before_the_next_append(folder: World, 
                 self.created.append("asked")
                 raise KeyboardInterrupt if killed else CommandFailed("answered with nonsense")
 
-    store = Once(folder.store)
+    store = Once(memory.store)
     with writing(store) as journal:
         with pytest.raises(KeyboardInterrupt if killed else CommandFailed):
             journal.append(pin("a"))
         assert journal.fold().pins == {}
         journal.append(pin("b"))
         assert journal.fold().pins.keys() == {"a", "b"}
-    assert hosts(reading(folder.store)) == ["a", "b"]
+    assert hosts(reading(memory.store)) == ["a", "b"]
 
 
-def test_what_arrives_late_is_the_same_object(folder: World) -> None:
+def test_what_arrives_late_is_the_same_object(memory: World) -> None:
     """A request that is still under way when its answer was given up."""
     late: list[tuple[str, bytes]] = []
 
@@ -764,31 +764,31 @@ def test_what_arrives_late_is_the_same_object(folder: World) -> None:
                 late.append((key, body))
                 raise CommandFailed("answered with nonsense")
             if late and key == late[0][0]:
-                folder.store.create(*late[0])
+                memory.store.create(*late[0])
             super().create(key, body)
 
-    with writing(Late(folder.store)) as journal:
+    with writing(Late(memory.store)) as journal:
         with pytest.raises(CommandFailed):
             journal.append(pin("a"))
         journal.append(pin("b"))
-    assert hosts(reading(folder.store)) == ["a", "b"]
+    assert hosts(reading(memory.store)) == ["a", "b"]
 
 
-def test_whose_number_was_taken_meanwhile_ends(folder: World) -> None:
-    with unsteady(folder, "refused") as (journal, _, _, _):
+def test_whose_number_was_taken_meanwhile_ends(memory: World) -> None:
+    with unsteady(memory, "refused") as (journal, _, _, _):
         with pytest.raises(CommandFailed):
             journal.append(pin("a"))
-        folder.store.create(journal_key("dev", 1), b"another's")
+        memory.store.create(journal_key("dev", 1), b"another's")
         for _ in range(2):
             with pytest.raises(AnotherWriter):
                 journal.append(pin("b"))
-        folder.remove(journal_key("dev", 1))
+        memory.remove(journal_key("dev", 1))
         with pytest.raises(AnotherWriter):
             journal.append(pin("c"))
 
 
-def test_nothing_is_sent_once_the_lock_is_lost(folder: World) -> None:
-    with unsteady(folder) as (journal, _, clock, store):
+def test_nothing_is_sent_once_the_lock_is_lost(memory: World) -> None:
+    with unsteady(memory) as (journal, _, clock, store):
         clock.go_on(60)
         sent = len(store.created)
         with pytest.raises(LockHeld):
@@ -799,29 +799,29 @@ def test_nothing_is_sent_once_the_lock_is_lost(folder: World) -> None:
 # Checkpoints
 
 
-def test_who_only_reads_keeps_no_checkpoint(folder: World) -> None:
-    write_some(folder, 1)
+def test_who_only_reads_keeps_no_checkpoint(memory: World) -> None:
+    write_some(memory, 1)
     with pytest.raises(Refused, match="opened for reading"):
-        reading(folder.store).checkpoint()
-    assert not any(folder.store.list("checkpoints/"))
+        reading(memory.store).checkpoint()
+    assert not any(memory.store.list("checkpoints/"))
 
 
-def test_who_lost_the_lock_keeps_no_checkpoint(folder: World) -> None:
-    with unsteady(folder) as (journal, _, clock, _):
+def test_who_lost_the_lock_keeps_no_checkpoint(memory: World) -> None:
+    with unsteady(memory) as (journal, _, clock, _):
         journal.append(pin("a"))
         clock.go_on(60)
         with pytest.raises(LockHeld):
             journal.checkpoint()
-    assert not any(folder.store.list("checkpoints/"))
+    assert not any(memory.store.list("checkpoints/"))
 
 
-def test_a_checkpoint_says_the_same_whoever_keeps_it(folder: World) -> None:
+def test_a_checkpoint_says_the_same_whoever_keeps_it(memory: World) -> None:
     """It says under which lock its object was written, not who folded it: an older holder may still append to that."""
-    write_some(folder, 1)
+    write_some(memory, 1)
     key = checkpoint_key("dev", 1)
-    with writing(folder.store) as journal:
+    with writing(memory.store) as journal:
         journal.checkpoint()
-        assert json.loads(folder.store.get(key))["generation"] == 1
+        assert json.loads(memory.store.get(key))["generation"] == 1
 
 
 def checkpoint_content() -> dict[str, Any]:
@@ -931,34 +931,34 @@ def test_a_key_that_is_none_is_named(name: str) -> None:
 # Steps that a killed command left
 
 
-def test_a_killed_command_is_gone_on_from(folder: World) -> None:
-    lock = Lock.acquire(folder.store, "dev", KEYRING, dead_here())
-    killed = Journal.open(folder.store, "dev", KEYRING, lock=lock)
+def test_a_killed_command_is_gone_on_from(memory: World) -> None:
+    lock = Lock.acquire(memory.store, "dev", KEYRING, dead_here())
+    killed = Journal.open(memory.store, "dev", KEYRING, lock=lock)
     killed.append(Operation(name="pulumi up", phase="begun", details={"pid": 7}))
-    with writing(folder.store) as journal:
+    with writing(memory.store) as journal:
         assert journal.fold().operations["pulumi up"].details == {"pid": 7}
         journal.append(Operation(name="pulumi up", phase="ended"))
         assert journal.fold().operations == {}
 
 
-def test_a_success_without_a_beginning_says_where_it_is_recorded(folder: World) -> None:
-    with writing(folder.store) as journal:
+def test_a_success_without_a_beginning_says_where_it_is_recorded(memory: World) -> None:
+    with writing(memory.store) as journal:
         journal.append(pin("a"))
         journal.append(Succeeded(**STEP))
     with pytest.raises(JournalDamaged, match="file:/a on a succeeded, which never began") as caught:
-        reading(folder.store).fold()
+        reading(memory.store).fold()
     assert caught.value.where == journal_key("dev", 2)
 
 
-def test_steps_are_recorded_by_their_digests_and_a_failure_by_what_it_said(folder: World) -> None:
+def test_steps_are_recorded_by_their_digests_and_a_failure_by_what_it_said(memory: World) -> None:
     before, after = {"mode": 1}, {"mode": 2}
-    with writing(folder.store) as journal:
+    with writing(memory.store) as journal:
         recorder = journal.recorder("release", "apply")
         with pytest.raises(ValueError, match="planted"), recorder.entry([step("file:/a", before, after)]):
             raise ValueError("planted: whose text nobody has read for secrets")
         with pytest.raises(CommandFailed), recorder.entry([step("file:/a", before, None)]):
             raise CommandFailed("x" * 5000)
-    first, failed, second, long = reading(folder.store).entries()
+    first, failed, second, long = reading(memory.store).entries()
     assert isinstance(first, Begun)
     assert isinstance(failed, Failed)
     assert isinstance(long, Failed)

@@ -30,15 +30,15 @@ def envelope() -> Envelope:
     return PassphraseEnvelope(Secret("open sesame"))
 
 
-def opened(folder: World, envelope: Envelope, environment: str = "dev", *, keep: bool = False) -> Keyring:
-    return open_keyring(folder.store, environment, envelope, keep=keep)
+def opened(memory: World, envelope: Envelope, environment: str = "dev", *, keep: bool = False) -> Keyring:
+    return open_keyring(memory.store, environment, envelope, keep=keep)
 
 
-def test_a_data_key_is_made_once_and_opened_after(folder: World, envelope: Envelope) -> None:
-    first, second = (opened(folder, envelope, keep=True) for _ in range(2))
+def test_a_data_key_is_made_once_and_opened_after(memory: World, envelope: Envelope) -> None:
+    first, second = (opened(memory, envelope, keep=True) for _ in range(2))
     assert first.mac_key == second.mac_key
-    assert list(folder.store.list("")) == [KEY]
-    assert first.mac_key != opened(folder, envelope, "poc", keep=True).mac_key
+    assert list(memory.store.list("")) == [KEY]
+    assert first.mac_key != opened(memory, envelope, "poc", keep=True).mac_key
 
 
 def test_it_is_retained(aws: Clients, envelope: Envelope) -> None:
@@ -46,15 +46,15 @@ def test_it_is_retained(aws: Clients, envelope: Envelope) -> None:
     assert aws.s3(REGION).head_object(Bucket=BUCKET, Key=KEY)["ObjectLockMode"] == "GOVERNANCE"
 
 
-def test_what_only_looks_leaves_no_key_behind(folder: World, envelope: Envelope) -> None:
-    opened(folder, envelope)
-    assert list(folder.store.list("")) == []
+def test_what_only_looks_leaves_no_key_behind(memory: World, envelope: Envelope) -> None:
+    opened(memory, envelope)
+    assert list(memory.store.list("")) == []
 
 
-def test_a_lost_key_is_named_and_none_is_made_in_its_place(folder: World, envelope: Envelope) -> None:
-    folder.store.create("journal/dev/0000000001", b"an entry")
+def test_a_lost_key_is_named_and_none_is_made_in_its_place(memory: World, envelope: Envelope) -> None:
+    memory.store.create("journal/dev/0000000001", b"an entry")
     with pytest.raises(JournalDamaged, match=r"keys/dev/1\.json: is missing"):
-        opened(folder, envelope, keep=True)
+        opened(memory, envelope, keep=True)
 
 
 def test_who_comes_second_uses_the_key_of_who_came_first(tmp_path: Path, envelope: Envelope) -> None:
@@ -71,30 +71,30 @@ def test_who_comes_second_uses_the_key_of_who_came_first(tmp_path: Path, envelop
         store.create(KEY, b"")
 
 
-def test_environments_are_known_by_their_keys(folder: World, envelope: Envelope) -> None:
+def test_environments_are_known_by_their_keys(memory: World, envelope: Envelope) -> None:
     for environment in ("dev", "poc"):
-        opened(folder, envelope, environment, keep=True)
-    replaced(folder.store, "dev", envelope, opened(folder, envelope), first=2)
-    folder.store.create("keys/notes.txt", b"")
-    assert known_environments(folder.store) == {"dev", "poc"}
+        opened(memory, envelope, environment, keep=True)
+    replaced(memory.store, "dev", envelope, opened(memory, envelope), first=2)
+    memory.store.create("keys/notes.txt", b"")
+    assert known_environments(memory.store) == {"dev", "poc"}
 
 
 # Damage
 
 
-def overwritten_by_anothers(folder: World) -> None:
+def overwritten_by_anothers(memory: World) -> None:
     """Somebody who may write to the bucket, and knows neither passphrase nor key."""
     others = PassphraseEnvelope(Secret("mine"))
     data_key, wrapped = others.wrap_new("dev")
-    folder.replace(KEY, seal(Keyring(data_key), KEY, {"first": 0, "envelope": wrapped}))
+    memory.replace(KEY, seal(Keyring(data_key), KEY, {"first": 0, "envelope": wrapped}))
 
 
-def of_another_version(folder: World) -> None:
-    folder.replace(KEY, folder.store.get("keys/dev/2.json"))
+def of_another_version(memory: World) -> None:
+    memory.replace(KEY, memory.store.get("keys/dev/2.json"))
 
 
-def first_object_altered(folder: World) -> None:
-    folder.replace("keys/dev/2.json", folder.store.get("keys/dev/2.json").replace(b'"first":5', b'"first":1'))
+def first_object_altered(memory: World) -> None:
+    memory.replace("keys/dev/2.json", memory.store.get("keys/dev/2.json").replace(b'"first":5', b'"first":1'))
 
 
 @pytest.mark.parametrize(
@@ -111,21 +111,21 @@ def first_object_altered(folder: World) -> None:
         (first_object_altered, "MAC is wrong"),
     ],
 )
-def test_damage_is_found(folder: World, envelope: Envelope, damage: Any, words: str) -> None:
-    replaced(folder.store, "dev", envelope, opened(folder, envelope, keep=True), first=5)
-    damage(folder)
+def test_damage_is_found(memory: World, envelope: Envelope, damage: Any, words: str) -> None:
+    replaced(memory.store, "dev", envelope, opened(memory, envelope, keep=True), first=5)
+    damage(memory)
     with pytest.raises(RekindleError, match=words):
-        opened(folder, envelope)
+        opened(memory, envelope)
 
 
-def test_an_overwritten_key_under_another_kms_key_is_refused(aws: Clients, folder: World) -> None:
+def test_an_overwritten_key_under_another_kms_key_is_refused(aws: Clients, memory: World) -> None:
     kms = aws.kms("us-west-2")
     mine, others = (KmsEnvelope(kms, kms.create_key()["KeyMetadata"]["Arn"]) for _ in range(2))
-    open_keyring(folder.store, "dev", mine, keep=True)
+    open_keyring(memory.store, "dev", mine, keep=True)
     data_key, wrapped = others.wrap_new("dev")
-    folder.replace(KEY, seal(Keyring(data_key), KEY, {"first": 0, "envelope": wrapped}))
+    memory.replace(KEY, seal(Keyring(data_key), KEY, {"first": 0, "envelope": wrapped}))
     with pytest.raises(InputError, match=r"wrapped under .*, not under"):
-        open_keyring(folder.store, "dev", mine, keep=False)
+        open_keyring(memory.store, "dev", mine, keep=False)
 
 
 odd = st.recursive(
@@ -160,10 +160,10 @@ def test_no_odd_document_with_the_right_seal_is_opened(content: dict[str, Any]) 
 # Another version
 
 
-def test_an_object_is_sealed_by_the_version_in_force_at_its_place(folder: World, envelope: Envelope) -> None:
-    former = opened(folder, envelope, keep=True)
-    newer = replaced(folder.store, "dev", envelope, former, first=5)
-    again = opened(folder, envelope)
+def test_an_object_is_sealed_by_the_version_in_force_at_its_place(memory: World, envelope: Envelope) -> None:
+    former = opened(memory, envelope, keep=True)
+    newer = replaced(memory.store, "dev", envelope, former, first=5)
+    again = opened(memory, envelope)
     assert (again.version, again.mac_key) == (newer.version, newer.mac_key) == (2, newer.mac_key)
     for key, accepted in {
         "journal/dev/000000000004.json": [1, 2],
@@ -182,28 +182,28 @@ def test_an_object_is_sealed_by_the_version_in_force_at_its_place(folder: World,
                     unseal(again, key, body)
 
 
-def test_a_command_that_waited_has_the_version_made_meanwhile(folder: World, envelope: Envelope) -> None:
-    waiting = opened(folder, envelope, keep=True)
-    assert with_newer(folder.store, "dev", envelope, waiting) is waiting
-    replaced(folder.store, "dev", envelope, waiting, first=2)
-    assert with_newer(folder.store, "dev", envelope, waiting).version == 2
+def test_a_command_that_waited_has_the_version_made_meanwhile(memory: World, envelope: Envelope) -> None:
+    waiting = opened(memory, envelope, keep=True)
+    assert with_newer(memory.store, "dev", envelope, waiting) is waiting
+    replaced(memory.store, "dev", envelope, waiting, first=2)
+    assert with_newer(memory.store, "dev", envelope, waiting).version == 2
 
 
-def test_what_a_newer_version_sealed_is_not_taken_for_tampering(folder: World, envelope: Envelope) -> None:
-    former = opened(folder, envelope, keep=True)
-    newer = replaced(folder.store, "dev", envelope, former, first=2)
+def test_what_a_newer_version_sealed_is_not_taken_for_tampering(memory: World, envelope: Envelope) -> None:
+    former = opened(memory, envelope, keep=True)
+    newer = replaced(memory.store, "dev", envelope, former, first=2)
     with pytest.raises(JournalDamaged, match="newer than this command"):
         unseal(former, KEY, seal(newer, KEY, {}))
 
 
-def test_of_two_who_replace_it_one_wins(folder: World, envelope: Envelope) -> None:
-    keyring = opened(folder, envelope, keep=True)
-    replaced(folder.store, "dev", envelope, keyring, first=2)
+def test_of_two_who_replace_it_one_wins(memory: World, envelope: Envelope) -> None:
+    keyring = opened(memory, envelope, keep=True)
+    replaced(memory.store, "dev", envelope, keyring, first=2)
     with pytest.raises(AlreadyExists):
-        replaced(folder.store, "dev", envelope, keyring, first=2)
+        replaced(memory.store, "dev", envelope, keyring, first=2)
 
 
-def test_a_document_with_the_right_seal_is_parsed_only_if_it_is_one(folder: World) -> None:
+def test_a_document_with_the_right_seal_is_parsed_only_if_it_is_one(memory: World) -> None:
     keyring = Keyring(b"k" * 32)
     deep = b'{"a":' + b"[" * 100_000 + b"]" * 100_000
     for document in (deep + b"}", b"{\xff}"):

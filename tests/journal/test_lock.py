@@ -70,12 +70,12 @@ def test_each_taking_and_each_release_is_a_generation(world: World) -> None:
     assert len(list(world.store.list("lock/dev/"))) == 6
 
 
-def test_a_holder_that_lives_here_is_refused_at_once(folder: World) -> None:
+def test_a_holder_that_lives_here_is_refused_at_once(memory: World) -> None:
     clock = Clock()
     with another_process_here() as ada:
-        acquire(folder, ada, clock)
+        acquire(memory, ada, clock)
         with pytest.raises(LockHeld) as caught:
-            acquire(folder, living_here(), clock)
+            acquire(memory, living_here(), clock)
     assert clock.slept == []
     assert str(caught.value) == (
         f"lock of dev: is held by ada@here (process {ada.pid}) for `apply` since 2026-11-21 03:00:00 UTC, "
@@ -94,17 +94,17 @@ def test_a_holder_that_died_here_is_taken_over_at_once(world: World) -> None:
     assert lock.former.holder == dead
 
 
-def test_a_pid_used_again_is_not_the_holder(folder: World) -> None:
+def test_a_pid_used_again_is_not_the_holder(memory: World) -> None:
     me = living_here()
-    acquire(folder, Holder(**{**vars(me), "started": me.started - 1, "command_id": "before"}))
-    assert acquire(folder, me).generation == 2
+    acquire(memory, Holder(**{**vars(me), "started": me.started - 1, "command_id": "before"}))
+    assert acquire(memory, me).generation == 2
 
 
-def test_a_silent_holder_elsewhere_is_waited_out_with_a_countdown(folder: World) -> None:
+def test_a_silent_holder_elsewhere_is_waited_out_with_a_countdown(memory: World) -> None:
     clock, told = Clock(), list[tuple[str, float]]()
-    acquire(folder, elsewhere(), clock)
+    acquire(memory, elsewhere(), clock)
     lock = Lock.acquire(
-        folder.store,
+        memory.store,
         "dev",
         KEYRING,
         living_here(),
@@ -120,18 +120,18 @@ def test_a_silent_holder_elsewhere_is_waited_out_with_a_countdown(folder: World)
 
 
 @pytest.mark.parametrize("ahead", [-3600, -61, 61, 3600])
-def test_a_silent_holder_is_waited_out_whatever_the_clocks_say(folder: World, ahead: float) -> None:
-    acquire(folder, elsewhere())
+def test_a_silent_holder_is_waited_out_whatever_the_clocks_say(memory: World, ahead: float) -> None:
+    acquire(memory, elsewhere())
     ours = Clock()
     ours.go_on(ahead)
-    assert acquire(folder, living_here(), ours).former is not None
+    assert acquire(memory, living_here(), ours).former is not None
     assert sum(ours.slept) == 60
 
 
 @pytest.mark.parametrize("ahead", [-3600, -61, 61, 3600])
-def test_a_holder_that_renews_is_refused_whatever_the_clocks_say(folder: World, ahead: float) -> None:
+def test_a_holder_that_renews_is_refused_whatever_the_clocks_say(memory: World, ahead: float) -> None:
     clock, ours = Clock(), Clock()
-    theirs = acquire(folder, elsewhere(), clock)
+    theirs = acquire(memory, elsewhere(), clock)
     ours.go_on(ahead)
 
     def renew(waiter: Clock) -> None:
@@ -141,12 +141,12 @@ def test_a_holder_that_renews_is_refused_whatever_the_clocks_say(folder: World, 
 
     ours.on_sleep = renew
     with pytest.raises(LockHeld, match="ada@elsewhere"):
-        acquire(folder, living_here(), ours)
+        acquire(memory, living_here(), ours)
     assert sum(ours.slept) == 60
 
 
-def test_a_renewal_while_the_one_who_waits_was_stopped_is_seen(folder: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    theirs, look, looks = acquire(folder, elsewhere()), Locks.newest, list[Held | None]()
+def test_a_renewal_while_the_one_who_waits_was_stopped_is_seen(memory: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, look, looks = acquire(memory, elsewhere()), Locks.newest, list[Held | None]()
 
     def stopped_after_the_second_look(locks: Locks) -> Held | None:
         looks.append(look(locks))
@@ -159,72 +159,72 @@ def test_a_renewal_while_the_one_who_waits_was_stopped_is_seen(folder: World, mo
     ours = Clock()
     monkeypatch.setattr(Locks, "newest", stopped_after_the_second_look)
     with pytest.raises(LockHeld, match="ada@elsewhere"):
-        acquire(folder, living_here(), ours)
+        acquire(memory, living_here(), ours)
 
 
-def test_a_holder_elsewhere_that_renews_is_refused(folder: World) -> None:
+def test_a_holder_elsewhere_that_renews_is_refused(memory: World) -> None:
     clock = Clock()
-    theirs = acquire(folder, elsewhere(), clock)
+    theirs = acquire(memory, elsewhere(), clock)
     clock.on_sleep = lambda clock: theirs.renew() if sum(clock.slept) == 20 else None
     with pytest.raises(LockHeld, match="ada@elsewhere"):
-        acquire(folder, living_here(), clock)
+        acquire(memory, living_here(), clock)
     assert sum(clock.slept) <= 25
 
 
-def test_a_lock_released_while_waited_for_is_got(folder: World) -> None:
+def test_a_lock_released_while_waited_for_is_got(memory: World) -> None:
     clock = Clock()
-    theirs = acquire(folder, elsewhere(), clock)
+    theirs = acquire(memory, elsewhere(), clock)
     clock.on_sleep = lambda clock: theirs.release() if sum(clock.slept) == 3 else None
-    lock = acquire(folder, living_here(), clock)
+    lock = acquire(memory, living_here(), clock)
     assert (lock.generation, lock.former) == (3, None)
 
 
-def test_a_living_holder_can_be_taken_over_by_saying_so(folder: World) -> None:
+def test_a_living_holder_can_be_taken_over_by_saying_so(memory: World) -> None:
     with another_process_here() as ada:
-        theirs = acquire(folder, ada)
-        mine = acquire(folder, living_here(), take=True)
+        theirs = acquire(memory, ada)
+        mine = acquire(memory, living_here(), take=True)
         for _ in range(2):
             with pytest.raises(LockHeld, match="was taken over by"):
                 theirs.renew()
     mine.check()
     with pytest.raises(LockHeld, match="was taken over by"):
         theirs.check()
-    assert newest(folder).generation == 2
+    assert newest(memory).generation == 2
 
 
-def test_a_lock_newer_than_the_one_that_was_shown_is_not_taken(folder: World) -> None:
+def test_a_lock_newer_than_the_one_that_was_shown_is_not_taken(memory: World) -> None:
     clock = Clock()
-    acquire(folder, elsewhere(), clock)
-    shown = newest_lock(folder.store)
-    ada = acquire(folder, replace(elsewhere(), name="ada@second"), clock, take=True)
+    acquire(memory, elsewhere(), clock)
+    shown = newest_lock(memory.store)
+    ada = acquire(memory, replace(elsewhere(), name="ada@second"), clock, take=True)
     with pytest.raises(LockHeld, match="has passed on since, and is held by ada@second") as caught:
-        Lock.acquire(folder.store, "dev", KEYRING, living_here(), take=[shown], clock=clock, sleep=clock.sleep)
+        Lock.acquire(memory.store, "dev", KEYRING, living_here(), take=[shown], clock=clock, sleep=clock.sleep)
     assert caught.value.next_step.endswith("say --take-lock dev/2")
     assert clock.slept == []
     ada.check()
-    assert newest(folder).generation == 2
+    assert newest(memory).generation == 2
 
 
-def test_a_lock_that_passes_on_while_it_is_taken_is_not_taken(folder: World) -> None:
-    acquire(folder, elsewhere())
-    shown, inner = newest_lock(folder.store), folder.store
+def test_a_lock_that_passes_on_while_it_is_taken_is_not_taken(memory: World) -> None:
+    acquire(memory, elsewhere())
+    shown, inner = newest_lock(memory.store), memory.store
 
     class Outrun(Counting):
         def create(self, key: str, body: bytes) -> None:
             if not self.created:
                 self.created.append(key)
-                acquire(folder, replace(elsewhere(), name="ada@second"), take=True)
+                acquire(memory, replace(elsewhere(), name="ada@second"), take=True)
             super().create(key, body)
 
     with pytest.raises(LockHeld, match="ada@second"):
         Lock.acquire(Outrun(inner), "dev", KEYRING, living_here(), take=[shown])
 
 
-def test_the_lock_of_another_environment_takes_nothing(folder: World) -> None:
+def test_the_lock_of_another_environment_takes_nothing(memory: World) -> None:
     clock = Clock()
-    acquire(folder, elsewhere(), clock)
+    acquire(memory, elsewhere(), clock)
     Lock.acquire(
-        folder.store,
+        memory.store,
         "dev",
         KEYRING,
         living_here(),
@@ -236,10 +236,10 @@ def test_the_lock_of_another_environment_takes_nothing(folder: World) -> None:
     assert sum(clock.slept) == 60
 
 
-def test_one_of_several_locks_that_are_named_is_taken(folder: World) -> None:
-    acquire(folder, elsewhere())
+def test_one_of_several_locks_that_are_named_is_taken(memory: World) -> None:
+    acquire(memory, elsewhere())
     take = [LockId("dev-dr", 3), LockId("dev", 1)]
-    assert Lock.acquire(folder.store, "dev", KEYRING, living_here(), take=take).generation == 2
+    assert Lock.acquire(memory.store, "dev", KEYRING, living_here(), take=take).generation == 2
 
 
 @pytest.mark.parametrize(
@@ -257,16 +257,16 @@ def test_what_names_no_lock_is_said_to_be_so(text: str) -> None:
     assert "--take-lock dev/17" in caught.value.next_step
 
 
-def test_the_release_of_who_lost_the_lock_leaves_it_with_the_other(folder: World) -> None:
-    theirs = acquire(folder, elsewhere())
-    mine = acquire(folder, living_here(), take=True)
+def test_the_release_of_who_lost_the_lock_leaves_it_with_the_other(memory: World) -> None:
+    theirs = acquire(memory, elsewhere())
+    mine = acquire(memory, living_here(), take=True)
     theirs.release()
-    assert (newest(folder).generation, newest(folder).released) == (mine.generation, False)
+    assert (newest(memory).generation, newest(memory).released) == (mine.generation, False)
 
 
-def test_who_could_not_renew_in_time_stops(folder: World) -> None:
+def test_who_could_not_renew_in_time_stops(memory: World) -> None:
     clock = Clock()
-    lock = acquire(folder, living_here(), clock)
+    lock = acquire(memory, living_here(), clock)
     clock.go_on(59)
     lock.check()
     clock.go_on(1)
@@ -274,15 +274,15 @@ def test_who_could_not_renew_in_time_stops(folder: World) -> None:
         lock.check()
 
 
-def test_who_released_the_lock_stops(folder: World) -> None:
-    lock = acquire(folder, living_here())
+def test_who_released_the_lock_stops(memory: World) -> None:
+    lock = acquire(memory, living_here())
     lock.release()
     with pytest.raises(LockHeld, match="was released"):
         lock.check()
 
 
-def test_a_release_that_fails_stops_its_holder_too(folder: World) -> None:
-    lock = acquire(folder, living_here())
+def test_a_release_that_fails_stops_its_holder_too(memory: World) -> None:
+    lock = acquire(memory, living_here())
     lock._locks = Locks(store=Failing(), environment="dev", keyring=KEYRING)  # type: ignore[arg-type]
     with pytest.raises(Unreachable):
         lock.release()
@@ -290,9 +290,9 @@ def test_a_release_that_fails_stops_its_holder_too(folder: World) -> None:
         lock.check()
 
 
-def test_a_renewal_begins_the_lease_anew(folder: World) -> None:
+def test_a_renewal_begins_the_lease_anew(memory: World) -> None:
     clock = Clock()
-    lock = acquire(folder, living_here(), clock)
+    lock = acquire(memory, living_here(), clock)
     for _ in range(5):
         clock.go_on(50)
         lock.renew()
@@ -321,32 +321,32 @@ def renewing(lock: Lock, clock: Clock, seconds: float) -> list[float]:
         (["lost"] * 5 + ["unheard"], [20, 3, 3, 3, 3, 3, 3, 20, 20, 20]),
     ],
 )
-def test_a_renewal_that_fails_is_soon_tried_again(folder: World, orders: list[str], pauses: list[float]) -> None:
-    clock, store = Clock(), Unsteady(folder.store)
-    lock = acquire(folder, living_here(), clock, store=store)
+def test_a_renewal_that_fails_is_soon_tried_again(memory: World, orders: list[str], pauses: list[float]) -> None:
+    clock, store = Clock(), Unsteady(memory.store)
+    lock = acquire(memory, living_here(), clock, store=store)
     store.orders = list(orders)
     assert renewing(lock, clock, sum(pauses) - 1) == pauses
     lock.check()
-    assert newest(folder).renewed == clock.now - timedelta(seconds=20)
+    assert newest(memory).renewed == clock.now - timedelta(seconds=20)
 
 
-def test_a_store_that_never_answers_ends_the_renewals_with_the_lease(folder: World) -> None:
-    clock, store = Clock(), Unsteady(folder.store)
-    lock = acquire(folder, living_here(), clock, store=store)
+def test_a_store_that_never_answers_ends_the_renewals_with_the_lease(memory: World) -> None:
+    clock, store = Clock(), Unsteady(memory.store)
+    lock = acquire(memory, living_here(), clock, store=store)
     store.orders = ["lost"] * 100
     assert 60 <= sum(renewing(lock, clock, 3600)) < 66
     with pytest.raises(LockHeld, match="the lease ran out"):
         lock.check()
 
 
-def test_renewals_end_when_the_lock_is_lost(folder: World) -> None:
+def test_renewals_end_when_the_lock_is_lost(memory: World) -> None:
     clock = Clock()
-    theirs = acquire(folder, elsewhere(), clock)
-    acquire(folder, living_here(), clock, take=True)
+    theirs = acquire(memory, elsewhere(), clock)
+    acquire(memory, living_here(), clock, take=True)
     assert renewing(theirs, clock, 3600) == [20]
 
 
-def test_a_renewal_whose_answer_comes_after_the_lease_renews_nothing(folder: World) -> None:
+def test_a_renewal_whose_answer_comes_after_the_lease_renews_nothing(memory: World) -> None:
     """Who waited for the lease to end may have taken over meanwhile."""
     clock = Clock()
 
@@ -356,7 +356,7 @@ def test_a_renewal_whose_answer_comes_after_the_lease_renews_nothing(folder: Wor
             if "/" in key.removeprefix("lock/dev/"):
                 clock.go_on(31)
 
-    lock = acquire(folder, living_here(), clock, store=Slow(folder.store))
+    lock = acquire(memory, living_here(), clock, store=Slow(memory.store))
     clock.go_on(30)
     with pytest.raises(LockHeld, match="the lease ran out at 03:01:00"):
         lock.renew()
@@ -364,25 +364,25 @@ def test_a_renewal_whose_answer_comes_after_the_lease_renews_nothing(folder: Wor
         lock.check()
 
 
-def test_who_renews_too_late_stops_though_nobody_took_over(folder: World) -> None:
+def test_who_renews_too_late_stops_though_nobody_took_over(memory: World) -> None:
     clock = Clock()
-    lock = acquire(folder, living_here(), clock)
+    lock = acquire(memory, living_here(), clock)
     clock.go_on(60)
     with pytest.raises(LockHeld, match="the lease ran out"):
         lock.renew()
-    assert len(list(folder.store.list("lock/dev/"))) == 1
+    assert len(list(memory.store.list("lock/dev/"))) == 1
 
 
-def test_a_holder_whose_lock_was_removed_stops(folder: World) -> None:
-    lock = acquire(folder, living_here())
-    folder.remove(lock_key("dev", 1))
+def test_a_holder_whose_lock_was_removed_stops(memory: World) -> None:
+    lock = acquire(memory, living_here())
+    memory.remove(lock_key("dev", 1))
     with pytest.raises(LockHeld, match="was removed"):
         lock.renew()
     with pytest.raises(LockHeld, match="was removed"):
         lock.check()
 
 
-def test_a_taking_and_a_release_whose_answers_were_lost_are_ours(folder: World) -> None:
+def test_a_taking_and_a_release_whose_answers_were_lost_are_ours(memory: World) -> None:
     """As a store that repeats a request by itself says of its own earlier try."""
 
     class Repeating(Counting):
@@ -391,16 +391,16 @@ def test_a_taking_and_a_release_whose_answers_were_lost_are_ours(folder: World) 
             self.inner.create(key, body)
 
     with pytest.raises(AlreadyExists):
-        Repeating(folder.store).create("a", b"")
-    lock = acquire(folder, living_here(), store=Repeating(folder.store))
+        Repeating(memory.store).create("a", b"")
+    lock = acquire(memory, living_here(), store=Repeating(memory.store))
     assert lock.generation == 1
     lock.renew()
     lock.release()
-    assert (newest(folder).generation, newest(folder).released) == (2, True)
-    assert len(list(folder.store.list("lock/dev/"))) == 3
+    assert (newest(memory).generation, newest(memory).released) == (2, True)
+    assert len(list(memory.store.list("lock/dev/"))) == 3
 
 
-def test_the_lock_is_renewed_in_the_background_until_it_is_given_back(folder: World) -> None:
+def test_the_lock_is_renewed_in_the_background_until_it_is_given_back(memory: World) -> None:
     renewed = Semaphore(0)
 
     class Heard(Counting):
@@ -409,7 +409,7 @@ def test_the_lock_is_renewed_in_the_background_until_it_is_given_back(folder: Wo
             if key.count("/") == 3:
                 renewed.release()
 
-    store = Heard(folder.store)
+    store = Heard(memory.store)
     with Lock.acquire(store, "dev", KEYRING, living_here(), lease_seconds=0.03, clock=Clock()) as lock:
         for _ in range(3):
             assert renewed.acquire(timeout=30)
@@ -417,18 +417,18 @@ def test_the_lock_is_renewed_in_the_background_until_it_is_given_back(folder: Wo
     assert not lock._renewing.is_alive()
 
 
-def test_the_head_travels_with_renewal_release_and_the_next_holder(folder: World) -> None:
+def test_the_head_travels_with_renewal_release_and_the_next_holder(memory: World) -> None:
     def recorded() -> int:
-        return newest(folder).head.sequence
+        return newest(memory).head.sequence
 
-    lock = acquire(folder, living_here())
+    lock = acquire(memory, living_here())
     lock.record(Head(4, "4" * 64))
     lock.renew()
     assert recorded() == 4
     lock.record(Head(5, "5" * 64))
     lock.release()
     assert recorded() == 5
-    acquire(folder, living_here())
+    acquire(memory, living_here())
     assert recorded() == 5
 
 
@@ -448,8 +448,8 @@ def test_of_many_contenders_one_gets_a_free_lock(world: World) -> None:
         assert sum(pool.map(contend, range(8))) == 1
 
 
-def test_an_error_inside_is_not_hidden_by_one_of_the_release(folder: World) -> None:
-    lock = acquire(folder, living_here())
+def test_an_error_inside_is_not_hidden_by_one_of_the_release(memory: World) -> None:
+    lock = acquire(memory, living_here())
     lock._locks = Locks(store=Failing(), environment="dev", keyring=KEYRING)  # type: ignore[arg-type]
     with pytest.raises(ZeroDivisionError), lock:
         raise ZeroDivisionError
@@ -505,21 +505,21 @@ HELD = Held(
         {**HELD, "more": 1},
     ],
 )
-def test_a_sealed_lock_that_is_odd_is_named(folder: World, content: dict[str, Any]) -> None:
+def test_a_sealed_lock_that_is_odd_is_named(memory: World, content: dict[str, Any]) -> None:
     key = lock_key("dev", 1)
-    folder.store.create(key, seal(KEYRING, key, content))
+    memory.store.create(key, seal(KEYRING, key, content))
     with pytest.raises(JournalDamaged) as caught:
-        newest(folder)
+        newest(memory)
     assert caught.value.where == key
 
 
-def test_a_renewal_that_speaks_of_another_generation_is_named(folder: World) -> None:
+def test_a_renewal_that_speaks_of_another_generation_is_named(memory: World) -> None:
     clock = Clock()
-    acquire(folder, living_here(), clock)
+    acquire(memory, living_here(), clock)
     key = renewal_key("dev", 1, 1)
-    folder.store.create(key, seal(KEYRING, key, {**HELD, "generation": 3}))
+    memory.store.create(key, seal(KEYRING, key, {**HELD, "generation": 3}))
     with pytest.raises(JournalDamaged, match="speaks of generation 3"):
-        newest(folder)
+        newest(memory)
 
 
 @given(odd_documents(HELD))

@@ -148,15 +148,15 @@ def test_what_keeps_a_release_is_retained(project: Path, aws: Clients) -> None:
     assert modes == dict.fromkeys(keys(made), "GOVERNANCE")
 
 
-def test_one_that_is_not_there_is_missing(folder: World) -> None:
+def test_one_that_is_not_there_is_missing(memory: World) -> None:
     with pytest.raises(Missing):
-        releases(folder).load("0" * 64)
+        releases(memory).load("0" * 64)
 
 
 @pytest.mark.parametrize("digest", ["", "a" * 63, "A" * 64, "../keys/dev/1", "a" * 64 + "\n"])
-def test_what_is_no_digest_is_not_looked_for(folder: World, digest: str) -> None:
+def test_what_is_no_digest_is_not_looked_for(memory: World, digest: str) -> None:
     with pytest.raises(InputError, match="is no digest of a release"):
-        releases(folder).load(digest)
+        releases(memory).load(digest)
 
 
 def packed(members: Sequence[tuple[str, bytes]]) -> bytes:
@@ -260,29 +260,29 @@ def test_a_release_writes_what_a_project_declares_and_nowhere_else(tmp_path: Pat
 # What somebody without the environment's key puts there
 
 
-def forge_bundle(folder: World, made: Release) -> None:
-    folder.replace(keys(made)[1], gzip.compress(b"evil"))
+def forge_bundle(memory: World, made: Release) -> None:
+    memory.replace(keys(made)[1], gzip.compress(b"evil"))
 
 
-def forge_both(folder: World, made: Release) -> None:
+def forge_both(memory: World, made: Release) -> None:
     """A whole bundle of another program, and a document that names it, sealed by a key of the forger's own."""
     evil = repacked(made.body, lambda files: files.update({"Pulumi.yaml": b"evil"}))
     bundle = sha256(evil).hexdigest()
-    folder.replace(f"bundles/{bundle}.tar.gz", evil)
+    memory.replace(f"bundles/{bundle}.tar.gz", evil)
     sealed = {"bundle": bundle, "size": len(evil), "made_by": {"rekindle_version": "1"}}
-    folder.replace(keys(made)[0], seal(Keyring(b"e" * 32), keys(made)[0], sealed))
+    memory.replace(keys(made)[0], seal(Keyring(b"e" * 32), keys(made)[0], sealed))
 
 
-def forge_maker(folder: World, made: Release) -> None:
-    body = folder.store.get(keys(made)[0])
+def forge_maker(memory: World, made: Release) -> None:
+    body = memory.store.get(keys(made)[0])
     assert b'"dirty":false' in body
-    folder.replace(keys(made)[0], body.replace(b'"dirty":false', b'"dirty":true'))
+    memory.replace(keys(made)[0], body.replace(b'"dirty":false', b'"dirty":true'))
 
 
-def swap(folder: World, made: Release) -> None:
+def swap(memory: World, made: Release) -> None:
     other = replace(made, digest="0" * 64)
-    folder.store.create(keys(other)[0], seal(KEYRING, keys(other)[0], {}))
-    folder.replace(keys(made)[0], folder.store.get(keys(other)[0]))
+    memory.store.create(keys(other)[0], seal(KEYRING, keys(other)[0], {}))
+    memory.replace(keys(made)[0], memory.store.get(keys(other)[0]))
 
 
 @pytest.mark.parametrize(
@@ -296,40 +296,40 @@ def swap(folder: World, made: Release) -> None:
     ],
 )
 def test_nothing_of_a_forgery_is_decompressed(
-    project: Path, folder: World, monkeypatch: pytest.MonkeyPatch, forge: Any, words: str
+    project: Path, memory: World, monkeypatch: pytest.MonkeyPatch, forge: Any, words: str
 ) -> None:
     made = Release.of(project)
-    releases(folder).save(made)
-    forge(folder, made)
+    releases(memory).save(made)
+    forge(memory, made)
     monkeypatch.setattr(gzip, "GzipFile", None)
-    for use in (lambda: releases(folder).load(made.digest), lambda: releases(folder).save(made)):
+    for use in (lambda: releases(memory).load(made.digest), lambda: releases(memory).save(made)):
         with pytest.raises(JournalDamaged, match=words):
             use()
         if "missing" in words:
             break  # saving puts it back
 
 
-def test_what_was_put_in_its_way_before_is_found_when_it_is_saved(project: Path, folder: World) -> None:
+def test_what_was_put_in_its_way_before_is_found_when_it_is_saved(project: Path, memory: World) -> None:
     made = Release.of(project)
-    folder.store.create(keys(made)[1], b"planted")
+    memory.store.create(keys(made)[1], b"planted")
     with pytest.raises(JournalDamaged, match="is not the bundle that was sealed"):
-        releases(folder).save(made)
+        releases(memory).save(made)
 
 
-def test_a_bundle_packed_otherwise_before_is_the_same_release(project: Path, folder: World) -> None:
+def test_a_bundle_packed_otherwise_before_is_the_same_release(project: Path, memory: World) -> None:
     made = Release.of(project)
     other = replace(made, body=repacked(made.body, lambda files: None))
     assert other.body != made.body
-    assert [releases(folder).save(release) for release in (other, made)] == [made.digest] * 2
-    assert releases(folder).load(made.digest) == other
+    assert [releases(memory).save(release) for release in (other, made)] == [made.digest] * 2
+    assert releases(memory).load(made.digest) == other
 
 
 @pytest.mark.parametrize("content", [{}, {"bundle": "x", "size": 1, "made_by": {}}, {"bundle": 1}, {"more": 1}])
-def test_an_odd_document_with_the_right_seal_is_named(folder: World, content: dict[str, Any]) -> None:
+def test_an_odd_document_with_the_right_seal_is_named(memory: World, content: dict[str, Any]) -> None:
     key = f"releases/dev/{'a' * 64}.json"
-    folder.store.create(key, seal(KEYRING, key, content))
+    memory.store.create(key, seal(KEYRING, key, content))
     with pytest.raises(JournalDamaged, match=r"releases/dev/a+\.json: says of a release"):
-        releases(folder).load("a" * 64)
+        releases(memory).load("a" * 64)
 
 
 # Sizes

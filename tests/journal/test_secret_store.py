@@ -24,9 +24,9 @@ def test_the_newest_version_is_read(world: World) -> None:
     assert after.names() == ("orders/token",)
 
 
-def test_one_that_is_missing_says_how_to_set_it(folder: World) -> None:
+def test_one_that_is_missing_says_how_to_set_it(memory: World) -> None:
     with pytest.raises(InputError, match="rekindle secret set dev orders/token"):
-        SecretStore(folder.store, KEYRING, reading(folder.store)).get("orders/token")
+        SecretStore(memory.store, KEYRING, reading(memory.store)).get("orders/token")
 
 
 def test_nothing_is_kept_that_the_journal_cannot_name(world: World) -> None:
@@ -39,49 +39,49 @@ def test_nothing_is_kept_that_the_journal_cannot_name(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "../keys", "/a", "a//b", "A", "a b", "a/"])
-def test_a_name_is_plain(folder: World, name: str) -> None:
-    with writing(folder.store) as journal, pytest.raises(InputError, match="is no name for a secret"):
-        SecretStore(folder.store, KEYRING, journal).set(name, Secret("x"))
+def test_a_name_is_plain(memory: World, name: str) -> None:
+    with writing(memory.store) as journal, pytest.raises(InputError, match="is no name for a secret"):
+        SecretStore(memory.store, KEYRING, journal).set(name, Secret("x"))
 
 
-def test_a_value_kept_by_a_killed_command_is_not_taken_for_this_one(folder: World) -> None:
-    folder.store.create("secrets/dev/token/1", KEYRING.encrypt(Secret("killed"), context="secrets/dev/token/1"))
-    with writing(folder.store) as journal:
-        secrets = SecretStore(folder.store, KEYRING, journal)
+def test_a_value_kept_by_a_killed_command_is_not_taken_for_this_one(memory: World) -> None:
+    memory.store.create("secrets/dev/token/1", KEYRING.encrypt(Secret("killed"), context="secrets/dev/token/1"))
+    with writing(memory.store) as journal:
+        secrets = SecretStore(memory.store, KEYRING, journal)
         assert secrets.set("token", Secret("mine")) == 2
         assert secrets.get("token").reveal() == "mine"
 
 
-def test_an_older_version_put_in_place_of_the_newest_is_found(folder: World) -> None:
-    with writing(folder.store) as journal:
-        secrets = SecretStore(folder.store, KEYRING, journal)
+def test_an_older_version_put_in_place_of_the_newest_is_found(memory: World) -> None:
+    with writing(memory.store) as journal:
+        secrets = SecretStore(memory.store, KEYRING, journal)
         for value in ("one", "two"):
             secrets.set("token", Secret(value))
-        folder.replace("secrets/dev/token/2", folder.store.get("secrets/dev/token/1"))
+        memory.replace("secrets/dev/token/2", memory.store.get("secrets/dev/token/1"))
         with pytest.raises(JournalDamaged, match="secrets/dev/token/2: cannot be decrypted"):
             secrets.get("token")
-        folder.remove("secrets/dev/token/2")
+        memory.remove("secrets/dev/token/2")
         with pytest.raises(JournalDamaged, match="is missing"):
             secrets.get("token")
 
 
-def test_another_value_than_the_journal_names_is_not_given_out(folder: World) -> None:
+def test_another_value_than_the_journal_names_is_not_given_out(memory: World) -> None:
     """Even one that somebody with the key encrypted for this very name and version."""
-    with writing(folder.store) as journal:
-        secrets = SecretStore(folder.store, KEYRING, journal)
+    with writing(memory.store) as journal:
+        secrets = SecretStore(memory.store, KEYRING, journal)
         secrets.set("token", Secret("one"))
         key = "secrets/dev/token/1"
-        folder.replace(key, KEYRING.encrypt(Secret("another"), context=key))
+        memory.replace(key, KEYRING.encrypt(Secret("another"), context=key))
         with pytest.raises(JournalDamaged, match="is not the value that the journal names"):
             secrets.get("token")
 
 
 @pytest.mark.parametrize("body", [b"", b"\0", b"\0\0\0\1", b"\0\0\0\1" + b"x" * 12, b"x" * 10_000])
-def test_an_odd_ciphertext_is_damage(folder: World, body: bytes) -> None:
-    with writing(folder.store) as journal:
-        secrets = SecretStore(folder.store, KEYRING, journal)
+def test_an_odd_ciphertext_is_damage(memory: World, body: bytes) -> None:
+    with writing(memory.store) as journal:
+        secrets = SecretStore(memory.store, KEYRING, journal)
         secrets.set("token", Secret("one"))
-        folder.replace("secrets/dev/token/1", body)
+        memory.replace("secrets/dev/token/1", body)
         with pytest.raises(JournalDamaged, match="secrets/dev/token/1: cannot be decrypted"):
             secrets.get("token")
 
@@ -93,26 +93,26 @@ def test_a_version_is_retained(aws: Clients) -> None:
     assert aws.s3(REGION).head_object(Bucket=BUCKET, Key="secrets/dev/token/1")["ObjectLockMode"] == "GOVERNANCE"
 
 
-def test_under_a_new_key_each_secret_has_a_new_version_once(folder: World) -> None:
+def test_under_a_new_key_each_secret_has_a_new_version_once(memory: World) -> None:
     newer = Keyring(b"n" * 32, version=2, first=4, earlier=KEYRING)
-    with writing(folder.store) as journal:
-        former = SecretStore(folder.store, KEYRING, journal)
+    with writing(memory.store) as journal:
+        former = SecretStore(memory.store, KEYRING, journal)
         assert [former.set(name, Secret(name)) for name in ("a", "b")] == [1, 1]
-    with writing(folder.store) as journal:
-        secrets = SecretStore(folder.store, newer, journal)
+    with writing(memory.store) as journal:
+        secrets = SecretStore(memory.store, newer, journal)
         assert secrets.set("a", Secret("a")) == 2  # a command that was killed here
         assert [secrets.renew() for _ in range(2)] == [1, 0]
         assert [secrets.get(name).reveal() for name in ("a", "b")] == ["a", "b"]
         assert journal.fold().secrets["b"].digest == newer.digest(Secret("b"))
 
 
-def test_who_has_a_former_key_cannot_give_out_a_value_under_the_new_one(folder: World) -> None:
+def test_who_has_a_former_key_cannot_give_out_a_value_under_the_new_one(memory: World) -> None:
     newer = Keyring(b"n" * 32, version=2, first=1, earlier=KEYRING)
-    with writing(folder.store) as journal:
-        secrets = SecretStore(folder.store, newer, journal)
+    with writing(memory.store) as journal:
+        secrets = SecretStore(memory.store, newer, journal)
         secrets.set("token", Secret("one"))
         key = "secrets/dev/token/1"
-        folder.replace(key, KEYRING.encrypt(Secret("one"), context=key))
+        memory.replace(key, KEYRING.encrypt(Secret("one"), context=key))
         with pytest.raises(JournalDamaged, match="is not the value that the journal names"):
             secrets.get("token")
 

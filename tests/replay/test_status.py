@@ -96,7 +96,7 @@ def writing(store: DirectoryStore) -> Iterator[Journal]:
 def test_it_says_what_the_last_replay_did_without_reading_the_history(tmp_path: Path, is_folded: bool) -> None:
     store = Counting(tmp_path)
     with writing(store) as journal:
-        for number in range(50):
+        for number in range(10):
             journal.append(Pinned(host=f"host-{number}", instance_id=None, host_key="ssh-ed25519 AAAA"))
         journal.checkpoint()
         ledger = Ledger.read(journal)

@@ -99,9 +99,9 @@ class Journal:
         if batch.error:
             raise batch.error
 
-    def entries(self, *, since_checkpoint: bool = False) -> Iterator[AnyEntry]:
-        """All entries, oldest first, each verified; or those after the last checkpoint, already in memory."""
-        for link in self._view.tail if since_checkpoint else self._history():
+    def entries(self) -> Iterator[AnyEntry]:
+        """All entries, oldest first, each verified: reads the whole history."""
+        for link in self._history():
             yield from link.entries
 
     def fold(self) -> Folded:
@@ -116,9 +116,9 @@ class Journal:
     def checkpoint(self) -> None:
         """Keeps the fold, so that the next command need not read what came before; not twice for the same."""
         self._held().check()
-        if all(isinstance(entry, Checkpoint | LockTaken) for entry in self.entries(since_checkpoint=True)):
-            return
         view = self._view
+        if all(isinstance(entry, Checkpoint | LockTaken) for link in view.tail for entry in link.entries):
+            return
         base = Base(head=view.head, generation=view.generation, folded=self._folded(view))
         key, folded_digest = self._checkpoints.keep(base)
         self.append(Checkpoint(key=key, digest=folded_digest))

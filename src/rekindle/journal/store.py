@@ -126,6 +126,7 @@ class DirectoryStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._named: set[Path] = set()  # folders whose names outlive a power cut
 
     def create(self, key: str, body: bytes) -> None:
         target = self._file(key)
@@ -181,8 +182,9 @@ class DirectoryStore:
         """The new name, and those of the folders it is in, outlive a power cut."""
         for folder in target.parents:
             _sync(folder)
-            if folder == self._path:
-                return
+            if folder == self._path or folder in self._named:
+                break
+        self._named |= set(target.parents)
 
     def _file(self, key: str) -> Path:
         if not key or key[0] in "/." or ".." in key.split("/") or "\0" in key:
