@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rekindle.backup import points
-from rekindle.errors import InputError, JournalDamaged, Refused
+from rekindle.errors import InputError, Refused
 from rekindle.inventory import Stores
 from rekindle.journal.entries import RestorePoint, SupersededBy, VolumeCopy
 from rekindle.replay.planning import Phase, plan_of
@@ -285,10 +285,9 @@ def test_losses_accepted_at_the_beginning_need_not_be_accepted_again() -> None:
 
 
 @pytest.mark.parametrize("at", ["yesterday", "2026-13-01T00:00:00", "2026-11-21T03:00:00"])
-def test_a_barrier_of_no_moment_is_damage_and_no_traceback(at: str) -> None:
+def test_a_barrier_of_no_moment_promises_none(at: str) -> None:
     odd = POINT.model_copy(update={"barrier": {"kafka": {"at": at, "said": {}}, "orders": {"at": NOON.isoformat()}}})
-    with pytest.raises(JournalDamaged, match="restore point rp-1"):
-        plan_of(replace(READY, restore_point=odd), Choices())
+    assert plan_of(replace(READY, restore_point=odd), Choices()).restored_to == NOON
 
 
 def test_no_problem_but_a_loss_is_told_how_to_accept() -> None:

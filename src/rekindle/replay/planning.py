@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 
 from rekindle.backup import points
-from rekindle.errors import InputError, JournalDamaged, Refused
+from rekindle.errors import InputError, Refused
 from rekindle.parsing import nearest
 from rekindle.replay.situation import Choices, Identity, Situation
 
@@ -345,19 +345,8 @@ def _epoch(situation: Situation) -> int:
 
 
 def _restored_to(situation: Situation) -> datetime | None:
-    """What was acknowledged before this moment comes back; JournalDamaged where the restore point names no moment."""
-    point = situation.restore_point
-    if point is None:
-        return None
-    try:
-        moment = points.barrier_at(point)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (TypeError, ValueError) as error:
-        raise JournalDamaged(
-            f"has a barrier of no moment: {error}",
-            where=f"restore point {point.id}",
-            next_step="Choose another with --restore-point.",
-        ) from error
+    """What was acknowledged before this moment comes back; None if nothing does."""
+    return points.barrier_at(situation.restore_point) if situation.restore_point else None
 
 
 def _rpo(situation: Situation, choices: Choices, restored_to: datetime | None) -> float | None:
