@@ -64,14 +64,6 @@ class Recorder(pulumi.runtime.Mocks):
         """Inputs by name of all resources of a type."""
         return {made.name: made.inputs for made in self.made if made.kind == kind}
 
-<<<<<<< HEAD
-=======
-    @property
-    def protected(self) -> set[tuple[str, str]]:
-        """Kind and name."""
-        return {key for key, options in self.options.items() if options.get("protect")}
-
->>>>>>> stage
 
 class Monitor(MockMonitor):
     """Keeps what the engine would be told beside a resource's inputs: what it must never do to it."""
