@@ -400,3 +400,33 @@ def test_a_console_without_a_key_is_named(ec2: Any, monkeypatch: pytest.MonkeyPa
 
 def test_console_output_is_text(ec2: Any) -> None:
     assert isinstance(compute.console_output(ec2, instance(ec2)), str)
+
+
+@pytest.mark.parametrize(
+    ("code", "printed"), [(None, "latest"), ("UnsupportedOperation", "kept"), ("InvalidInstanceID.NotFound", None)]
+)
+def test_the_latest_console_is_read_where_there_is_one(ec2: Any, code: str | None, printed: str | None) -> None:
+    """Only Nitro has the latest (GetConsoleOutput)."""
+
+    def answered(model: Any, params: dict[str, Any], **_: Any) -> Any:
+        if params["body"].get("Latest") != "true":
+            return Ok, {"Output": "a2VwdA=="}
+        return (Ok, {"Output": "bGF0ZXN0"}) if code is None else (Refusing, answer(code))
+
+    ec2.meta.events.register("before-call.ec2.GetConsoleOutput", answered, "console")
+    try:
+        if printed is None:
+            with pytest.raises(CommandFailed, match="NotFound"):
+                compute.console_output(ec2, "i-1")
+        else:
+            assert compute.console_output(ec2, "i-1") == printed
+    finally:
+        ec2.meta.events.unregister("before-call.ec2.GetConsoleOutput", unique_id="console")
+
+
+class Ok:
+    status_code = 200
+
+
+class Refusing:
+    status_code = 400

@@ -259,7 +259,13 @@ def _built(clients: Clients) -> Inventory:
 
 
 def test_a_backup_is_complete_when_all_its_copies_are(world: World) -> None:
-    point = world.run()
+    told: list[str] = []
+    point = world.run(tell=told.append)
+    assert told == [
+        "kafka: snapshots of kafka-1, kafka-2, kafka-3",
+        "snapshots: 3 of 3 (100 %)",
+        "copies: 3 of 3 (100 %)",
+    ]
     assert point.status == "complete"
     assert point.consistency == points.FROZEN
     assert point.release == "r1"
