@@ -81,10 +81,9 @@ class World:
         )
 
     def plan(self, declared: Sequence[Declared], drivers: dict[str, plan.Driver]) -> Plan:
-        facts: dict[Key, State | None] = {}
-        for d in declared:
-            facts[d.key] = drivers[d.subject.partition(":")[0]].read(d.target, [d.subject])[d.subject]
-        steps = plan.diff(declared, facts)
+        seen = plan.observe(declared, drivers)
+        assert not seen.failures
+        steps = plan.diff(declared, seen.facts)
         return Plan(environment="dev", command="apply", release="r", journal_head="h", steps=steps)
 
     def apply(self, *, prune: bool = False) -> Plan:
