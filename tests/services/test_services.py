@@ -367,6 +367,23 @@ def test_an_option_that_the_schema_refuses_is_an_error_before_anything_is_sent(w
     assert world.cluster.log == []
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("volumes: [kafka-1,", "volumes: [kafka-9, kafka-1,", "backup: the inventory has no volume kafka-9"),
+        ("{service: orders,", "{service: order,", "backup.barrier: there is no package order"),
+    ],
+)
+def test_a_backup_of_what_is_not_there_is_an_error_before_anything_is_sent(
+    world: World, old: str, new: str, said: str
+) -> None:
+    world.edit("kafka/package.yaml", old, new)
+    with pytest.raises(InputError, match=said) as caught:
+        world.apply()
+    assert caught.value.where.endswith("kafka/package.yaml")
+    assert world.cluster.log == []
+
+
 BARRIER = BarrierSpec(service="orders", path="/barrier")
 AGENTS = ("private-1", "private-2", "private-3")
 
