@@ -60,7 +60,7 @@ def parsers(scratch: Path) -> Iterator[Parser]:
 def _stacks(project: Path) -> Iterator[Parser]:
     folder = project / "stacks"
     folder.mkdir(parents=True)
-    files = [(PROJECT / "stacks" / f"Pulumi.{name}.yaml").read_bytes() for name in ("dev", "dev-dr")]
+    files = [(PROJECT / "stacks" / "Pulumi.dev.yaml").read_bytes()]
 
     def stack(body: bytes) -> None:
         (folder / "Pulumi.dev.yaml").write_bytes(body)

@@ -102,21 +102,21 @@ def _hosts_value(body: bytes) -> None:
     host_settings(settings.model_copy(update={"values": {"hosts": value}}))
 
 
-FACTS = b"""os\tdebian-12\tdebian\t12
-group\tnogroup\t65534
+DIGEST = b"0" * 64
+FACTS = b"""os\tdebian-12\tdebian-12
+group\tnogroup\tthere
 user\tdcos\t/home/dcos\t/bin/sh\tdcos
 os_package\txz-utils\tinstalled
-directory\t/var/lib/a\t755\troot\troot
-file\t/etc/a\t644\troot\troot
-content\t/etc/a\taGVsbG8=
+directory\t/var/lib/a\tdirectory\t755\troot\troot
+file\t/etc/a\tregular file\t644\troot\troot
+content\t/etc/a\t%(digest)b
 sysctl\tvm.max_map_count\t262144\t262144
 unit\ta.service\tenabled\tactive\t0
-artifact\t/opt/a\t644\t0000
-command\tswap-off\t0
-install\tdcos\tmaster
-gate\tup\t0
-end of facts
-"""
+artifact\t/opt/a\t%(digest)b\t644
+command\tswap-off\tholds\t0
+install\tdcos\troles tree active target \tslave \t2.1.4\thttp://b
+gate\tup\tholds
+""" % {b"digest": DIGEST}
 KEY = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHzUmJsOpLltETmFs2bBQJ5jFcj5zBdCOFHyV3N9uqBK root@host"
 CONSOLE = b"""[  1.0] booting
 -----BEGIN SSH HOST KEY KEYS-----

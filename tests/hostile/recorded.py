@@ -5,7 +5,9 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,6 @@ from tests.hostile.declared import PROJECT
 from tests.hostile.parser import Parser
 
 from rekindle import secrets
-from rekindle.errors import RekindleError
 from rekindle.infrastructure import Recorded
 from rekindle.journal import entries as kinds
 from rekindle.journal.holder import Holder
@@ -65,8 +66,7 @@ def parsers(scratch: Path) -> Iterator[Parser]:
             content = json.dumps(unseal(KEYRING, key, store.objects[key])).encode()
             yield Parser(f"{key}, sealed", _sealed(store, key), [content], "json")
     yield from _keys()
-    yield Parser("bundle", _bundle, [_release().body])
-    yield Parser("bundle's manifest", _manifest, [_MEMBERS[MANIFEST]], "json")
+    yield from _releases()
     yield Parser("secret", _secret, [KEYRING.encrypt(Secret("value"), "secrets/dev/a/1")])
 
 
@@ -124,18 +124,8 @@ def _in_place(store: Kept, key: str) -> Callable[[bytes], None]:
 
 
 def _sealed(store: Kept, key: str) -> Callable[[bytes], None]:
-    """As one who has the environment's key would write it."""
     place = _in_place(store, key)
-
-    def feed(body: bytes) -> None:
-        try:
-            value = json.loads(body)
-            body = seal(KEYRING, key, value) if isinstance(value, dict) else body
-        except (ValueError, RecursionError, TypeError):
-            return  # nobody can seal this
-        place(body)
-
-    return feed
+    return lambda body: _as_sealed(key, body, place)
 
 
 def _keys() -> Iterator[Parser]:
@@ -155,45 +145,68 @@ def _keys() -> Iterator[Parser]:
     yield Parser("key document", feed, [right], "json")
 
 
-def _release() -> Release:
-    return Release.of(PROJECT)
+def _releases() -> Iterator[Parser]:
+    """The bundle and what is said of it, and a bundle with another manifest that somebody sealed."""
+    store, release = Kept(), Release.of(PROJECT)
+    releases = Releases(store=store, environment=ENVIRONMENT, keyring=KEYRING)
+    releases.save(release)
+    for key in store.objects:
+        yield Parser(f"release: {key[:20]}", _loading(store, key, releases, release.digest), [store.objects[key]])
+    sealed = next(key for key in store.objects if key.endswith(".json"))
+    content = json.dumps(unseal(KEYRING, sealed, store.objects[sealed])).encode()
+    load = _loading(store, sealed, releases, release.digest)
+    yield Parser("release, sealed", lambda body: _as_sealed(sealed, body, load), [content], "json")
+    yield Parser(
+        "manifest", lambda body: _opened(release, _packed(release, body)), [_members(release)[MANIFEST]], "json"
+    )
 
 
-def _opened(body: bytes) -> None:
-    release = Release(_RELEASE.digest, body)
-    for look in (lambda: release.artifacts, lambda: release.values, lambda: release.entry("apply"), release.verify):
+def _loading(store: Kept, key: str, releases: Releases, digest: str) -> Callable[[bytes], None]:
+    right = store.objects[key]
+
+    def feed(body: bytes) -> None:
+        store.objects[key] = body
         try:
-            look()
-        except RekindleError:
-            continue
-    store = Kept()
-    store.objects[f"releases/{_RELEASE.digest}.tar.gz"] = body
-    Releases(store).load(_RELEASE.digest)  # type: ignore[arg-type]
+            releases.load(digest)
+        finally:
+            store.objects[key] = right
+
+    return feed
 
 
-def _bundle(body: bytes) -> None:
-    _opened(body)
+def _as_sealed(key: str, body: bytes, feed: Callable[[bytes], None]) -> None:
+    """As one who has the environment's key would write it."""
+    try:
+        value = json.loads(body)
+        body = seal(KEYRING, key, value) if isinstance(value, dict) else body
+    except (ValueError, RecursionError, TypeError):
+        return  # nobody can seal this
+    feed(body)
 
 
-def _members() -> dict[str, bytes]:
-    with tarfile.open(fileobj=io.BytesIO(_RELEASE.body), mode="r:gz") as archive:
+def _opened(release: Release, body: bytes) -> None:
+    """All that is read of a bundle that has passed its seal."""
+    odd = replace(release, body=body)
+    odd.artifacts, odd.values, odd.entry("apply")
+    odd.verify()
+
+
+def _packed(release: Release, manifest: bytes) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in (_members(release) | {MANIFEST: manifest}).items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return gzip.compress(packed.getvalue(), 1)
+
+
+@cache
+def _members(release: Release) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(release.body), mode="r:gz") as archive:
         streams = {member.name: archive.extractfile(member) for member in archive.getmembers()}
         return {name: stream.read() for name, stream in streams.items() if stream}
 
 
-def _manifest(body: bytes) -> None:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, content in (_MEMBERS | {MANIFEST: body}).items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    _opened(gzip.compress(packed.getvalue(), 1))
-
-
 def _secret(body: bytes) -> None:
     KEYRING.decrypt(body, "secrets/dev/a/1")
-
-
-_RELEASE = _release()
-_MEMBERS = _members()

@@ -81,10 +81,9 @@ class World:
         )
 
     def plan(self, declared: Sequence[Declared], drivers: dict[str, plan.Driver]) -> Plan:
-        facts: dict[Key, State | None] = {}
-        for d in declared:
-            facts[d.key] = drivers[d.subject.partition(":")[0]].read(d.target, [d.subject])[d.subject]
-        steps = plan.diff(declared, facts)
+        seen = plan.observe(declared, drivers)
+        assert not seen.failures
+        steps = plan.diff(declared, seen.facts)
         return Plan(environment="dev", command="apply", release="r", journal_head="h", steps=steps)
 
     def apply(self, *, prune: bool = False) -> Plan:
@@ -365,6 +364,23 @@ def test_an_option_that_the_schema_refuses_is_an_error_before_anything_is_sent(w
     world.edit("kafka/options.json.j2", "{{ values.heap }}", "1")
     with pytest.raises(InputError, match=r"kafka\.heap"):
         world.apply()
+    assert world.cluster.log == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("volumes: [kafka-1,", "volumes: [kafka-9, kafka-1,", "backup: the inventory has no volume kafka-9"),
+        ("{service: orders,", "{service: order,", "backup.barrier: there is no package order"),
+    ],
+)
+def test_a_backup_of_what_is_not_there_is_an_error_before_anything_is_sent(
+    world: World, old: str, new: str, said: str
+) -> None:
+    world.edit("kafka/package.yaml", old, new)
+    with pytest.raises(InputError, match=said) as caught:
+        world.apply()
+    assert caught.value.where.endswith("kafka/package.yaml")
     assert world.cluster.log == []
 
 

@@ -204,12 +204,16 @@ def mapping(response: httpx.Response) -> dict[str, Any]:
     return spelt(value)
 
 
+def as_it_came(form: type[BaseModel], response: httpx.Response) -> dict[str, Any]:
+    """The JSON object of an answer, of this form; ApiError says what of it is otherwise."""
+    found = mapping(response)
+    _formed(form, found, response)
+    return found
+
+
 def read(form: type[Form], response: httpx.Response) -> Form:
     """The answer in this form; ApiError says what of it is otherwise."""
-    try:
-        return form.model_validate(mapping(response))
-    except ValidationError as error:
-        raise _odd(response, f"the answer is not as its API says: {misfits(form, error)}") from error
+    return _formed(form, mapping(response), response)
 
 
 def read_list(form: type[Form], response: httpx.Response) -> list[Form]:
@@ -217,8 +221,12 @@ def read_list(form: type[Form], response: httpx.Response) -> list[Form]:
     found = decoded(response)
     if not isinstance(found, list):
         raise _odd(response, "the answer is not a JSON list")
+    return [_formed(form, spelt(item) if isinstance(item, Mapping) else item, response) for item in found]
+
+
+def _formed(form: type[Form], value: Any, response: httpx.Response) -> Form:
     try:
-        return [form.model_validate(spelt(item) if isinstance(item, Mapping) else item) for item in found]
+        return form.model_validate(value)
     except ValidationError as error:
         raise _odd(response, f"the answer is not as its API says: {misfits(form, error)}") from error
 

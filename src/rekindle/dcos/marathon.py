@@ -66,9 +66,8 @@ class Marathon:
 
     def apps(self) -> dict[str, App]:
         """Every app by id, with its counts and deployments, in one request."""
-        answer = self._session.request("GET", f"{BASE}/apps")
-        read(answers.Apps, answer)
-        return {app["id"]: app for app in answers.mapping(answer)["apps"]}
+        found = answers.as_it_came(answers.Apps, self._session.request("GET", f"{BASE}/apps"))
+        return {app["id"]: app for app in found["apps"]}
 
     def app(self, app_id: str) -> App | None:
         """One app with counts, deployments and its last failure; None if there is none."""
@@ -78,8 +77,7 @@ class Marathon:
             if error.status == 404:
                 return None
             raise
-        read(answers.OneApp, answer)
-        app: App = answers.mapping(answer)["app"]
+        app: App = answers.as_it_came(answers.OneApp, answer)["app"]
         return app
 
     def put(self, app: App) -> str:

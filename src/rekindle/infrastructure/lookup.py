@@ -134,9 +134,9 @@ def bucket(look: Lookup, creation: Pending) -> Ids:
 
 def listener(look: Lookup, creation: Pending) -> Ids:
     """Finds a listener by its balancer and port."""
-    client, port = look.of("elbv2"), _input(creation, "port")
+    client, balancer, port = look.of("elbv2"), _input(creation, "loadBalancerArn"), _input(creation, "port")
     with translated(client):
-        found = client.describe_listeners(LoadBalancerArn=_input(creation, "loadBalancerArn"))["Listeners"]
+        found = client.describe_listeners(LoadBalancerArn=balancer)["Listeners"]
     return [item["ListenerArn"] for item in found if str(item["Port"]) == port.removesuffix(".0")]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 import paramiko
-from paramiko.hostkeys import HostKeyEntry
+from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
 from rekindle.errors import HostKeyChanged, InputError, Unreachable
 from rekindle.inventory import Host
@@ -54,7 +54,7 @@ class KnownKey:
         fields = self.text.split()
         try:
             entry = HostKeyEntry.from_line(f"host {' '.join(fields[:2])}")
-        except (paramiko.SSHException, ValueError) as error:
+        except (paramiko.SSHException, InvalidHostKey, ValueError) as error:
             raise _not_a_key(self.host) from error
         if entry is None or entry.key is None:
             raise _not_a_key(self.host)
