@@ -1,5 +1,6 @@
 """The Pulumi program, declared to Pulumi's mocks: what it registers, with which options."""
 
+import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,7 @@ def config(stack: str, **changes: Any) -> dict[str, Any]:
 
 
 def recording(stack: str) -> tuple[Recorder, dict[str, Any]]:
+    asyncio.set_event_loop(asyncio.new_event_loop())  # Pulumi takes the thread's, and asyncio.run leaves none behind
     recorder = Recorder()
     pulumi.runtime.set_mocks(recorder, project="rekindle", stack=stack, monitor=Monitor(recorder))
     return recorder, {}
