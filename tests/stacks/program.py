@@ -96,7 +96,7 @@ def config(stack: str, **changes: Any) -> dict[str, Any]:
 
 
 def recording(stack: str) -> tuple[Recorder, dict[str, Any]]:
-    asyncio.set_event_loop(asyncio.new_event_loop())  # Pulumi asks for the thread's own, which asyncio.run takes away
+    asyncio.set_event_loop(asyncio.new_event_loop())  # Pulumi takes the thread's, and asyncio.run leaves none behind
     recorder = Recorder()
     pulumi.runtime.set_mocks(recorder, project="rekindle", stack=stack, monitor=Monitor(recorder))
     return recorder, {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -11,6 +12,7 @@ import pytest
 from api_in_process import Clients
 from botocore.exceptions import ClientError
 from moto.s3.models import S3Backend
+from moto.s3.responses import S3Response
 
 from rehearsal.region.behaviour import contests
 
@@ -32,6 +34,13 @@ class AlwaysAway:
 class NeverAway(AlwaysAway):
     def random(self) -> float:
         return 0.5
+
+
+@pytest.fixture(autouse=True)
+def moto_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever other tests of this process were given."""
+    for name in ("put_object", "_key_response_post"):
+        monkeypatch.setattr(S3Response, name, inspect.unwrap(getattr(S3Response, name)))
 
 
 @pytest.fixture
