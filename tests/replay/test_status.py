@@ -14,7 +14,7 @@ from test_survey import REPORT
 
 from rekindle.aws.clients import Clients
 from rekindle.cli import show
-from rekindle.inventory import Inventory, Ssh, Stores
+from rekindle.inventory import Inventory, Ssh, Stores, SwitchAlarm
 from rekindle.journal.entries import Begun, Entry, Failed, Fenced, Pinned, ReleaseEntry, RestorePoint
 from rekindle.journal.holder import Holder
 from rekindle.journal.journal import Journal
@@ -30,6 +30,15 @@ from rekindle.verbs import status
 
 KEYRING = Keyring(b"k" * 32)
 INVENTORY = Inventory(environment="dev", region="us-east-1", cluster_name="dev", hosts=(), ssh=Ssh(user="a"))
+
+STORES = Stores(
+    region="us-west-2",
+    journal_bucket="j",
+    mirror_bucket="m",
+    artifacts_bucket="a",
+    switch=SwitchAlarm(kind="alarm", namespace="n"),
+    kms_key_arn="k",
+)
 
 
 def looking(store: DirectoryStore) -> Operation:
@@ -154,7 +163,12 @@ def test_a_journal_in_the_environment_s_own_region_protects_nothing(
     tmp_path: Path, region: str, is_unprotected: bool
 ) -> None:
     stores = Stores(
-        region=region, journal_bucket="j", mirror_bucket="m", artifacts_bucket="a", switch_bucket="s", kms_key_arn="k"
+        region=region,
+        journal_bucket="j",
+        mirror_bucket="m",
+        artifacts_bucket="a",
+        switch=SwitchAlarm(kind="alarm", namespace="n"),
+        kms_key_arn="k",
     )
     operation = replace(looking(DirectoryStore(tmp_path)), inventory=INVENTORY.model_copy(update={"stores": stores}))
     assert status.of(operation)["unprotected"] is is_unprotected
