@@ -53,7 +53,7 @@ class World:
             "ssh": {"user": "admin"},
             "stores": {
                 **stores,
-                "switch": {"kind": "alarm", "namespace": "Rekindle/example"},
+                "switch": switch,
                 "region": REGION,
                 "kms_key_arn": self.key_arn,
             },

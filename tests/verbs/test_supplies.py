@@ -89,7 +89,7 @@ def operation(project: Path, *, changes: bool = True, region: str | None = REGIO
             "stores": {
                 "region": "us-west-2",
                 "kms_key_arn": "arn",
-                "switch": {"kind": "alarm", "namespace": "Rekindle/example"},
+                "switch": switch,
                 **buckets,
             },
         },

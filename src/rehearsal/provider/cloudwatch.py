@@ -28,7 +28,7 @@ class MetricAlarm(Resource):
             "tags",
         }
     )
-    needs = frozenset({"name", "namespace", "metricName", "statistic", "period", "evaluationPeriods", "threshold"})
+    needs = handles - {"alarmDescription", "dimensions", "datapointsToAlarm", "treatMissingData", "tags"}
     replaces = frozenset({"name"})
 
     def create(self, aws: Aws, want: Properties) -> str:

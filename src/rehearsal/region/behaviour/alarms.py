@@ -36,13 +36,11 @@ def install() -> None:
 
 def _require_alarm(settings: dict[str, Any]) -> None:
     """What CloudWatch refuses of an alarm (API reference, PutMetricAlarm)."""
-    period, periods = int(settings.get("period") or 0), int(settings.get("evaluation_periods") or 0)
-    if not settings.get("rule") and period and period not in _HIGH_RESOLUTION and period % _MINUTE:
+    period = int(settings.get("period") or 0)
+    if period not in _HIGH_RESOLUTION and period % _MINUTE:
         raise ValidationError("Period must be 10, 20, 30 or a multiple of 60")
     if (settings.get("treat_missing_data") or "missing") not in _TREATMENTS:
         raise ValidationError(f"Option {settings['treat_missing_data']} is not supported.")
-    if not settings.get("rule") and periods < 1:
-        raise ValidationError("EvaluationPeriods must be at least 1")
 
 
 def settle(regions: Iterable[str], now: float) -> None:
