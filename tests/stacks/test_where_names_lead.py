@@ -14,6 +14,7 @@ import pytest
 from test_stacks import Recorder, config
 
 from components import foundation
+from components.iam import HostRolesArgs, policy
 from components.names import TTL_SECONDS
 from components.switch import PERIOD_SECONDS
 from rehearsal.dns import health_checks
@@ -22,7 +23,7 @@ from rehearsal.dns.health_checks import HealthCheck, HealthChecks, Watch
 from rehearsal.dns.records import RecordSet, Resolver, Zone
 from rekindle.environment import parse_foundation
 from rekindle.errors import InputError
-from rekindle.inventory import Stores, parse
+from rekindle.inventory import Role, Stores, parse
 from rekindle.replay.switch import SWITCH_SECONDS, TURN_SECONDS, switch
 
 NAMES = {
@@ -324,3 +325,11 @@ def test_health_checkers_can_read_the_switch_and_nothing_else_of_the_foundation(
     for name, check in recorder.of(CHECK).items():
         assert check["fqdn"] == "rekindle-example-switch.s3.us-west-2.amazonaws.com"
         assert check["resourcePath"] == f"/{name.removeprefix('foundation-')}/active"
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.BASTION])
+def test_no_host_can_turn_the_switch(role):
+    args = HostRolesArgs(environment="dev", prefix="p", artifacts_bucket="a", roles=())
+    actions = {action for statement in policy(role, args)["Statement"] for action in statement["Action"]}
+    assert not {action for action in actions if action.split(":")[0] not in {"ec2", "s3"}}
+    assert {action for action in actions if action.startswith("s3:")} == {"s3:GetObject"}
