@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-import pulumi
 import pytest
-from test_stacks import Recorder, config
+from program import Recorder, config, declared_foundation
 
-from components import foundation
 from components.iam import HostRolesArgs, policy
 from components.names import TTL_SECONDS
 from components.switch import PERIOD_SECONDS
@@ -37,18 +35,8 @@ LOOK_SECONDS, DAY = 10, 86_400
 
 def declared(kind: str | None) -> tuple[Recorder, dict[str, Any]]:
     """The foundation with two names, and its outputs."""
-    recorder, found = Recorder(), {}
-    pulumi.runtime.set_mocks(recorder, project="rekindle", stack="foundation")
-    values = config("foundation")
-    values["rekindle:foundation"] |= {"names": NAMES, **({"switch": kind} if kind else {})}
-
-    @pulumi.runtime.test
-    def program() -> Any:
-        outputs = foundation.build(parse_foundation(values, where="foundation"))
-        return pulumi.Output.from_input(outputs).apply(found.update)
-
-    program()
-    return recorder, found
+    values = config("foundation")["rekindle:foundation"] | {"names": NAMES, **({"switch": kind} if kind else {})}
+    return declared_foundation(**{"rekindle:foundation": values})
 
 
 @pytest.fixture(scope="module")
@@ -322,6 +310,7 @@ def test_health_checkers_can_read_the_switch_and_nothing_else_of_the_foundation(
         "Action": "s3:GetObject",
         "Resource": "arn:aws:s3:::rekindle-example-switch/*/active",
     }
+    assert built["bucket"][1]["foundation"]["stores"]["switch"] == {"kind": "bucket", "name": "rekindle-example-switch"}
     for name, check in recorder.of(CHECK).items():
         assert check["fqdn"] == "rekindle-example-switch.s3.us-west-2.amazonaws.com"
         assert check["resourcePath"] == f"/{name.removeprefix('foundation-')}/active"

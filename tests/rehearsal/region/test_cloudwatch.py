@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
+from api_in_process import Clients, as_before
 from botocore.exceptions import ClientError
-from moto import mock_aws
 from moto.cloudwatch.models import CloudWatchBackend
-from moto.route53.models import HealthCheck as Made
-from moto.route53.models import Route53Backend
+from moto.route53.models import HealthCheck, Route53Backend
 from moto.route53.responses import Route53
 
 from rehearsal.dns.alarms import Metric, State
@@ -19,23 +17,15 @@ from rehearsal.dns.health_checks import HealthChecks
 from rehearsal.region.behaviour import alarms, names
 
 HOME, AWAY = "us-east-1", "us-west-2"
-REPLACED = (
-    (Route53, "create_health_check"),
-    (Route53, "update_health_check"),
-    (Route53, "get_health_check_status"),
-    (Route53Backend, "change_resource_record_sets"),
-    (Made, "health_check_config"),
-    (CloudWatchBackend, "put_metric_alarm"),
-    (CloudWatchBackend, "put_metric_data"),
-)
 
 
-class Aws:
+class Account:
     """An account as an operator asks it, and the regions that are lost."""
 
-    def __init__(self, clients: dict[str, Any]) -> None:
+    def __init__(self, aws: Clients) -> None:
         self.down: set[str] = set()
-        self.route53, self.cloudwatch = clients["route53"], {HOME: clients[HOME], AWAY: clients[AWAY]}
+        self.route53 = aws("route53")
+        self.cloudwatch = {region: aws("cloudwatch", region) for region in (HOME, AWAY)}
 
     def alarm(self, name: str = "a", region: str = AWAY, **changes: Any) -> None:
         settings = {
@@ -67,22 +57,10 @@ class Aws:
         return str(made["HealthCheck"]["Id"])
 
 
-@pytest.fixture(scope="module")
-def clients() -> dict[str, Any]:
-    """Made once: they are slow to make."""
-    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("AWS_ENDPOINT_URL", raising=False)
-        monitoring = {region: boto3.client("cloudwatch", region, **keys) for region in (HOME, AWAY)}
-        return {"route53": boto3.client("route53", HOME, **keys), **monitoring}
-
-
 @pytest.fixture
-def aws(clients: dict[str, Any]) -> Iterator[Aws]:
-    with mock_aws(), pytest.MonkeyPatch.context() as patch:
-        for owner, name in REPLACED:
-            patch.setattr(owner, name, vars(owner)[name])  # put back after the test
-        made = Aws(clients)
+def account(aws: Clients) -> Iterator[Account]:
+    with as_before(Route53, Route53Backend, HealthCheck, CloudWatchBackend):
+        made = Account(aws)
         names.install(HealthChecks(lambda name: [], lambda alarm: State.OK), made.down.__contains__)
         alarms.install()
         yield made
@@ -103,20 +81,20 @@ def code(error: pytest.ExceptionInfo[ClientError]) -> str:
     "changes",
     [{"Period": 5}, {"Period": 90}, {"TreatMissingData": "forget"}],
 )
-def test_cloudwatch_refuses_what_is_no_alarm(aws: Aws, changes: dict[str, Any]) -> None:
+def test_cloudwatch_refuses_what_is_no_alarm(account: Account, changes: dict[str, Any]) -> None:
     with pytest.raises(ClientError) as refused:
-        aws.alarm(**changes)
+        account.alarm(**changes)
     assert code(refused) == "ValidationError"
 
 
 @pytest.mark.parametrize("changes", [{"Period": 10}, {"Period": 120}, {"TreatMissingData": "breaching"}])
-def test_cloudwatch_takes_what_is_one(aws: Aws, changes: dict[str, Any]) -> None:
-    aws.alarm(**changes)
+def test_cloudwatch_takes_what_is_one(account: Account, changes: dict[str, Any]) -> None:
+    account.alarm(**changes)
 
 
-def test_namespaces_of_aws_are_not_for_others(aws: Aws) -> None:
+def test_namespaces_of_aws_are_not_for_others(account: Account) -> None:
     with pytest.raises(ClientError) as refused:
-        aws.put(1, into="AWS/EC2")
+        account.put(1, into="AWS/EC2")
     assert code(refused) == "InvalidParameterValue"
 
 
@@ -132,54 +110,54 @@ def test_namespaces_of_aws_are_not_for_others(aws: Aws) -> None:
     ],
 )
 def test_an_alarm_is_in_the_state_that_its_data_says(
-    aws: Aws, missing: str | None, values: list[float], states: str
+    account: Account, missing: str | None, values: list[float], states: str
 ) -> None:
-    aws.alarm(TreatMissingData=missing)
-    assert aws.state() == "INSUFFICIENT_DATA"
+    account.alarm(TreatMissingData=missing)
+    assert account.state() == "INSUFFICIENT_DATA"
     for value in values:
-        aws.put(value)
+        account.put(value)
     alarms.settle([AWAY], now() if values else 0)
-    assert aws.state() == states
+    assert account.state() == states
 
 
 @pytest.mark.parametrize(
     ("missing", "later"), [("ignore", "ALARM"), (None, "INSUFFICIENT_DATA"), ("notBreaching", "OK")]
 )
 def test_without_data_an_alarm_keeps_its_state_only_if_it_ignores_that(
-    aws: Aws, missing: str | None, later: str
+    account: Account, missing: str | None, later: str
 ) -> None:
-    aws.alarm(TreatMissingData=missing)
-    aws.put(1)
+    account.alarm(TreatMissingData=missing)
+    account.put(1)
     alarms.settle([AWAY], now())
     alarms.settle([AWAY], now() + 3600)
-    assert aws.state() == later
-    aws.alarm(TreatMissingData=missing, Threshold=0.7)
-    assert aws.state() == later, "settings are no data"
+    assert account.state() == later
+    account.alarm(TreatMissingData=missing, Threshold=0.7)
+    assert account.state() == later, "settings are no data"
 
 
-def test_a_metric_is_its_region_its_namespace_its_name_and_all_its_dimensions(aws: Aws) -> None:
-    aws.alarm()
-    aws.put(1, of="dev")
-    aws.put(1, region=HOME)
-    aws.put(1, into="other")
-    aws.put(1, metric="other")
+def test_a_metric_is_its_region_its_namespace_its_name_and_all_its_dimensions(account: Account) -> None:
+    account.alarm()
+    account.put(1, of="dev")
+    account.put(1, region=HOME)
+    account.put(1, into="other")
+    account.put(1, metric="other")
     alarms.settle([HOME, AWAY], now())
-    assert aws.state() == "INSUFFICIENT_DATA"
+    assert account.state() == "INSUFFICIENT_DATA"
     metric = Metric(namespace="n", name="m", dimensions=frozenset({("Environment", "dev-dr")}))
     assert [datum.value for datum in alarms.data(HOME, metric)] == [1.0]
     assert alarms.data(AWAY, metric) == []
 
 
-def test_alarms_of_a_lost_region_are_not_evaluated_and_its_data_is_told_to_nobody(aws: Aws) -> None:
-    aws.alarm()
-    aws.put(1)
+def test_alarms_of_a_lost_region_are_not_evaluated_and_its_data_is_told_to_nobody(account: Account) -> None:
+    account.alarm()
+    account.put(1)
     alarms.settle([HOME], now())
-    assert aws.state() == "INSUFFICIENT_DATA"
+    assert account.state() == "INSUFFICIENT_DATA"
     alarm = alarms.read(AWAY, "a")
     assert alarm
-    said = alarms.stream(aws.down.__contains__, now)
+    said = alarms.stream(account.down.__contains__, now)
     assert said(alarm) is State.ALARM
-    aws.down.add(AWAY)
+    account.down.add(AWAY)
     assert said(alarm) is State.INSUFFICIENT_DATA
 
 
@@ -198,54 +176,54 @@ def test_alarms_of_a_lost_region_are_not_evaluated_and_its_data_is_told_to_nobod
     ],
 )
 def test_route_53_refuses_what_it_cannot_monitor(
-    aws: Aws, alarm: dict[str, Any], check: dict[str, Any], why: str
+    account: Account, alarm: dict[str, Any], check: dict[str, Any], why: str
 ) -> None:
-    aws.alarm(**alarm)
+    account.alarm(**alarm)
     with pytest.raises(ClientError, match=why) as refused:
-        aws.check(**check)
+        account.check(**check)
     assert code(refused) == "InvalidInput"
     assert names.health_checks() == []
 
 
-def test_an_alarm_of_a_lost_region_cannot_be_read_for_a_check(aws: Aws) -> None:
-    aws.alarm()
-    aws.down.add(AWAY)
+def test_an_alarm_of_a_lost_region_cannot_be_read_for_a_check(account: Account) -> None:
+    account.alarm()
+    account.down.add(AWAY)
     with pytest.raises(ClientError, match="is not there"):
-        aws.check()
+        account.check()
 
 
-def test_a_check_is_told_with_its_alarm_and_without_what_endpoints_have(aws: Aws) -> None:
-    aws.alarm()
-    number = aws.check(InsufficientDataHealthStatus="Unhealthy", Inverted=True)
-    config = aws.route53.get_health_check(HealthCheckId=number)["HealthCheck"]["HealthCheckConfig"]
+def test_a_check_is_told_with_its_alarm_and_without_what_endpoints_have(account: Account) -> None:
+    account.alarm()
+    number = account.check(InsufficientDataHealthStatus="Unhealthy", Inverted=True)
+    config = account.route53.get_health_check(HealthCheckId=number)["HealthCheck"]["HealthCheckConfig"]
     assert config["AlarmIdentifier"] == {"Region": AWAY, "Name": "a"}
     assert (config["InsufficientDataHealthStatus"], config["Inverted"]) == ("Unhealthy", True)
     assert not config.keys() & {"Port", "RequestInterval", "FailureThreshold", "FullyQualifiedDomainName"}
 
 
-def test_a_check_watches_the_settings_that_its_alarm_had_until_it_is_updated(aws: Aws) -> None:
-    aws.alarm()
-    number = aws.check()
-    aws.alarm(Threshold=7)
+def test_a_check_watches_the_settings_that_its_alarm_had_until_it_is_updated(account: Account) -> None:
+    account.alarm()
+    number = account.check()
+    account.alarm(Threshold=7)
     (check,) = names.health_checks()
     assert (check.id, check.type, check.without_data) == (number, "CLOUDWATCH_METRIC", "LastKnownStatus")
     assert check.alarm
     assert check.alarm.threshold == 0.5
-    aws.route53.update_health_check(HealthCheckId=number, Inverted=True)
+    account.route53.update_health_check(HealthCheckId=number, Inverted=True)
     (check,) = names.health_checks()
     assert check.alarm
     assert (check.inverted, check.alarm.threshold) == (True, 0.5)
-    aws.route53.update_health_check(HealthCheckId=number, AlarmIdentifier={"Region": AWAY, "Name": "a"})
+    account.route53.update_health_check(HealthCheckId=number, AlarmIdentifier={"Region": AWAY, "Name": "a"})
     (check,) = names.health_checks()
     assert check.alarm
     assert check.alarm.threshold == 7
-    aws.route53.update_health_check(HealthCheckId=number, InsufficientDataHealthStatus="Healthy")
+    account.route53.update_health_check(HealthCheckId=number, InsufficientDataHealthStatus="Healthy")
     assert names.health_checks()[0].without_data == "Healthy"
     with pytest.raises(ClientError, match="is not there"):
-        aws.route53.update_health_check(HealthCheckId=number, AlarmIdentifier={"Region": AWAY, "Name": "none"})
+        account.route53.update_health_check(HealthCheckId=number, AlarmIdentifier={"Region": AWAY, "Name": "none"})
 
 
-def test_a_check_of_an_endpoint_is_as_before(aws: Aws) -> None:
-    aws.check(Type="HTTP", AlarmIdentifier=None, FullyQualifiedDomainName="a.example", Port=81, RequestInterval=10)
+def test_a_check_of_an_endpoint_is_as_before(account: Account) -> None:
+    account.check(Type="HTTP", AlarmIdentifier=None, FullyQualifiedDomainName="a.example", Port=81, RequestInterval=10)
     (check,) = names.health_checks()
     assert (check.type, check.name, check.port, check.interval, check.alarm) == ("HTTP", "a.example", 81, 10.0, None)
