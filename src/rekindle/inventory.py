@@ -3,7 +3,7 @@
 from enum import StrEnum
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -60,6 +60,20 @@ class Ssh(Frozen):
     bastion: str | None = None  # name of the bastion host; None: hosts are reached directly
 
 
+class SwitchAlarm(Frozen):
+    """Data points of a metric move the public names; the last one holds, whatever can be read later."""
+
+    kind: Literal["alarm"]
+    namespace: str  # of the metric
+
+
+class SwitchBucket(Frozen):
+    """Objects move the public names; one that cannot be read counts as absent."""
+
+    kind: Literal["bucket"]
+    name: str  # of the bucket
+
+
 class Stores(Frozen):
     """Buckets and keys that outlive the environment (outputs of the foundation)."""
 
@@ -67,7 +81,7 @@ class Stores(Frozen):
     journal_bucket: str
     mirror_bucket: str  # artifacts by digest, on the recovery side
     artifacts_bucket: str  # artifacts by digest, in the environment's own region, read by its hosts
-    switch_bucket: str  # the object that moves the public name
+    switch: Annotated[SwitchAlarm | SwitchBucket, Field(discriminator="kind")]  # what moves the public names
     kms_key_arn: str  # in `region`: journal envelope and snapshot copies
 
 

@@ -5,8 +5,8 @@ from typing import Any
 from components.buckets import PrivateBucket, PrivateBucketArgs
 from components.iam import HostRoles, HostRolesArgs
 from components.keys import Keys
-from components.names import Names, NamesArgs
-from components.switch import Switch, SwitchArgs
+from components.names import Names, NamesArgs, secondaries
+from components.switch import AlarmSwitch, AlarmSwitchArgs, BucketSwitch, BucketSwitchArgs, Switch
 from rekindle.environment import Foundation
 from rekindle.inventory import Role
 
@@ -31,8 +31,8 @@ def build(settings: Foundation) -> dict[str, Any]:
         f"{prefix}-mirror",
         PrivateBucketArgs(bucket=f"{prefix}-mirror", is_create_only=True),  # by digest: what nobody needs may go
     )
-    switch = Switch(f"{prefix}-switch", SwitchArgs(region=settings.region, bucket=f"{prefix}-switch"))
-    names = Names(NAME, NamesArgs(dns_zone=settings.dns_zone, names=settings.names, switch_host=switch.host))
+    switch = _switch(settings)
+    names = Names(NAME, NamesArgs(dns_zone=settings.dns_zone, names=settings.names, switch=switch))
     roles = {environment: _roles(settings, environment) for environment in settings.environments}
     ground = {
         "bucket_prefix": prefix,
@@ -43,11 +43,20 @@ def build(settings: Foundation) -> dict[str, Any]:
             "region": settings.region,
             "journal_bucket": journal.bucket,
             "mirror_bucket": mirror.bucket,
-            "switch_bucket": switch.bucket,
+            "switch": switch.location,
             "kms_key_arn": keys.key_arn,
         },
     }
     return {"foundation": ground, "name_servers": names.name_servers}
+
+
+def _switch(settings: Foundation) -> Switch:
+    name = f"{settings.bucket_prefix}-switch"
+    if settings.switch == "bucket":
+        return BucketSwitch(name, BucketSwitchArgs(region=settings.region, bucket=name))
+    namespace = f"Rekindle/{settings.bucket_prefix}"  # unique in the account, as the prefix is in all of S3
+    environments = secondaries(settings.names)
+    return AlarmSwitch(name, AlarmSwitchArgs(region=settings.region, namespace=namespace, environments=environments))
 
 
 def _roles(settings: Foundation, environment: str) -> HostRoles:

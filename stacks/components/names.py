@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import route53
 
-from rekindle.environment import PublicName, own_name, switch_key
+from components.switch import Switch
+from rekindle.environment import PublicName, own_name
 
 TTL_SECONDS = 10
 
@@ -17,7 +18,12 @@ class NamesArgs:
 
     dns_zone: str
     names: Mapping[str, PublicName]
-    switch_host: pulumi.Input[str]  # where the health checks look for the object
+    switch: Switch  # what the health checks look at
+
+
+def secondaries(names: Mapping[str, PublicName]) -> tuple[str, ...]:
+    """The environments that can take over, each once, in the order of the names."""
+    return tuple(dict.fromkeys(public.secondary for public in names.values()))
 
 
 class Names(pulumi.ComponentResource):
@@ -40,26 +46,17 @@ class Names(pulumi.ComponentResource):
         )
         self.dns_zone_id = zone.zone_id
         self.name_servers = zone.name_servers
-        secondaries = dict.fromkeys(public.secondary for public in args.names.values())
-        self._checks = {environment: self._check(environment) for environment in secondaries}
+        self._checks = {environment: self._check(environment) for environment in secondaries(args.names)}
         for fqdn, public in args.names.items():
             self._records(fqdn, public)
         self.register_outputs({"dns_zone_id": self.dns_zone_id})
 
     def _check(self, environment: str) -> pulumi.Output[str]:
-        """Healthy while the recovery environment has not taken over, and while its region does not answer."""
-        return route53.HealthCheck(
-            f"{self._name}-{environment}",
-            type="HTTP",
-            fqdn=self._args.switch_host,
-            port=80,
-            resource_path=f"/{switch_key(environment)}",
-            request_interval=10,
-            failure_threshold=1,
-            invert_healthcheck=True,
-            tags={"Name": f"{environment} has not taken over"},
-            opts=self._child,
-        ).id
+        """Healthy while the recovery environment has not taken over. Protected: a new one knows of no takeover."""
+        settings = self._args.switch.check(environment)
+        settings.tags = {"Name": f"{environment} has not taken over"}
+        opts = pulumi.ResourceOptions(parent=self, protect=True)
+        return route53.HealthCheck(f"{self._name}-{environment}", settings, opts).id
 
     def _records(self, fqdn: str, public: PublicName) -> None:
         self._record(fqdn, "PRIMARY", public.primary, self._checks[public.secondary])

@@ -20,7 +20,7 @@ from rekindle.aws import compute
 from rekindle.aws.clients import Clients
 from rekindle.backup import Backup, Group, Orphan, freezing, points
 from rekindle.errors import CommandFailed, Incomplete, InputError, Refused, RekindleError, SnapshotLost, Unreachable
-from rekindle.inventory import Host, Inventory, Role, Ssh, Stores, Volume
+from rekindle.inventory import Host, Inventory, Role, Ssh, Stores, SwitchAlarm, Volume
 from rekindle.journal.entries import Operation, RestorePoint
 from rekindle.journal.holder import Holder
 from rekindle.journal.journal import Journal
@@ -244,7 +244,7 @@ def _built(clients: Clients) -> Inventory:
         journal_bucket="journal",
         mirror_bucket="mirror",
         artifacts_bucket="artifacts",
-        switch_bucket="switch",
+        switch=SwitchAlarm(kind="alarm", namespace="Rekindle/example"),
         kms_key_arn=key,
     )
     return Inventory(

@@ -48,6 +48,52 @@ def test_a_lost_region(aws: Aws, internet: RegionHandle, login_key: Path) -> Non
     west.delete()
 
 
+def test_a_name_that_an_alarm_moved_stays_while_the_alarms_region_is_lost(aws: Aws, internet: RegionHandle) -> None:
+    away, route53 = aws("cloudwatch", "us-west-2"), aws("route53")
+    metric = {"Namespace": "Rekindle/test", "MetricName": "TakenOver"}
+    away.put_metric_alarm(
+        **metric, AlarmName="taken-over", Statistic="Maximum", Period=60, EvaluationPeriods=1, Threshold=0.5,
+        ComparisonOperator="GreaterThanThreshold", TreatMissingData="ignore",
+    )  # fmt: skip
+    identifier = {"Region": "us-west-2", "Name": "taken-over"}
+    config = {
+        "Type": "CLOUDWATCH_METRIC",
+        "AlarmIdentifier": identifier,
+        "InsufficientDataHealthStatus": "LastKnownStatus",
+    }
+    check = route53.create_health_check(CallerReference="loss", HealthCheckConfig=config)["HealthCheck"]["Id"]
+    zone = route53.create_hosted_zone(Name="loss.example", CallerReference="loss")["HostedZone"]["Id"]
+    sets = [
+        {"Failover": "PRIMARY", "ResourceRecords": [{"Value": "192.0.2.9"}], "HealthCheckId": check},
+        {"Failover": "SECONDARY", "ResourceRecords": [{"Value": "203.0.113.9"}]},
+    ]
+    named = [{"Name": "orders.loss.example", "Type": "A", "TTL": 1, "SetIdentifier": s["Failover"], **s} for s in sets]
+    route53.change_resource_record_sets(
+        HostedZoneId=zone, ChangeBatch={"Changes": [{"Action": "CREATE", "ResourceRecordSet": s} for s in named]}
+    )
+
+    def leads_to() -> str:
+        done = internet.run_in_internet(["getent", "ahostsv4", "orders.loss.example"], capture_output=True, text=True)
+        return str(done.stdout.split()[0])
+
+    def says(text: str) -> bool:
+        seen = route53.get_health_check_status(HealthCheckId=check)["HealthCheckObservations"]
+        return text in seen[0]["StatusReport"]["Status"]
+
+    wait_until(lambda: says("Insufficient data"))
+    assert leads_to() == "192.0.2.9"
+    away.put_metric_data(Namespace="Rekindle/test", MetricData=[{"MetricName": "TakenOver", "Value": 1}])
+    wait_until(lambda: leads_to() == "203.0.113.9")
+    internet.fail_region("us-west-2")
+    try:
+        with pytest.raises(BotoCoreError):
+            away.put_metric_data(Namespace="Rekindle/test", MetricData=[{"MetricName": "TakenOver", "Value": 0}])
+        wait_until(lambda: says("Insufficient data"))
+        assert leads_to() == "203.0.113.9"
+    finally:
+        internet.restore_region("us-west-2")
+
+
 def test_a_host_that_loses_power_loses_what_was_not_on_disk(aws: Aws, internet: RegionHandle, login_key: Path) -> None:
     zone = Zone(aws, login_key, cidr="10.8")
     host = zone.run(zone.public, zone.bastion_group, public=True)

@@ -42,7 +42,8 @@ class World:
     told: StringIO
 
     def inventory(self, environment: str = "dev", **more: Any) -> Path:
-        stores = {f"{name}_bucket": name for name in ("journal", "mirror", "artifacts", "switch")}
+        stores = {f"{name}_bucket": name for name in ("journal", "mirror", "artifacts")}
+        switch = {"kind": "alarm", "namespace": "Rekindle/example"}
         document = {
             "version": 1,
             "environment": environment,
@@ -50,7 +51,12 @@ class World:
             "cluster_name": "dev",
             "hosts": [],
             "ssh": {"user": "admin"},
-            "stores": {**stores, "region": REGION, "kms_key_arn": self.key_arn},
+            "stores": {
+                **stores,
+                "switch": switch,
+                "region": REGION,
+                "kms_key_arn": self.key_arn,
+            },
         } | more
         file = self.folder / f"{environment}.json"
         file.write_text(json.dumps({key: value for key, value in document.items() if value is not None}))

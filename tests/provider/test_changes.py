@@ -1,10 +1,21 @@
 """What the provider refuses, what it replaces, and what it changes in place."""
 
-import pytest
+from collections.abc import Iterator
 
+import pytest
+from moto.cloudwatch.models import CloudWatchBackend
+from moto.route53.models import HealthCheck as Made
+from moto.route53.models import Route53Backend
+from moto.route53.responses import Route53
+
+from rehearsal.dns.alarms import State
+from rehearsal.dns.health_checks import HealthChecks
 from rehearsal.provider.values import UNKNOWN, aligned
+from rehearsal.region.behaviour import alarms, names
 
 EIP = "aws:ec2/eip:Eip"
+METRIC_ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
+HEALTH_CHECK = "aws:route53/healthCheck:HealthCheck"
 GROUP = "aws:ec2/securityGroup:SecurityGroup"
 INSTANCE = "aws:ec2/instance:Instance"
 LISTENER = "aws:lb/listener:Listener"
@@ -149,3 +160,80 @@ def test_an_image_is_looked_up_by_exactly_one_name(engine):
 )
 def test_order_and_defaults_are_no_drift(wanted, seen, result):
     assert aligned(wanted, seen) == result
+
+
+ALARM = {
+    "name": "Rekindle/x/dev-dr",
+    "namespace": "Rekindle/x",
+    "metricName": "TakenOver",
+    "dimensions": {"Environment": "dev-dr"},
+    "statistic": "Maximum",
+    "period": 60,
+    "evaluationPeriods": 1,
+    "comparisonOperator": "GreaterThanThreshold",
+    "threshold": 0.5,
+    "treatMissingData": "ignore",
+    "tags": {"a": "1", "b": "1"},
+}
+
+
+def test_an_alarm_changes_in_place_and_by_its_name_only_it_is_another(engine):
+    id, _ = engine.create(METRIC_ALARM, ALARM)
+    new = ALARM | {"threshold": 1.5, "treatMissingData": "missing", "dimensions": {"E": "x"}, "tags": {"a": "2"}}
+    outputs = engine.update(METRIC_ALARM, id, ALARM, new)
+    assert {name: outputs[name] for name in new} == new
+    assert engine.diff(METRIC_ALARM, ALARM, new)[1] == set()
+    assert engine.diff(METRIC_ALARM, ALARM, ALARM | {"name": "other"})[1] == {"name"}
+    needs = ("comparisonOperator", "evaluationPeriods", "metricName", "namespace", "period", "statistic", "threshold")
+    assert sorted(engine.check(METRIC_ALARM, {"name": "a"})) == [f"{name} AWS needs this input" for name in needs]
+
+
+@pytest.fixture
+def strict(engine) -> Iterator[None]:
+    """Route 53 and CloudWatch as the region's API has them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in (
+            (Route53, "create_health_check"),
+            (Route53, "update_health_check"),
+            (Route53, "get_health_check_status"),
+            (Route53Backend, "change_resource_record_sets"),
+            (Made, "health_check_config"),
+            (CloudWatchBackend, "put_metric_alarm"),
+            (CloudWatchBackend, "put_metric_data"),
+        ):
+            patch.setattr(owner, name, vars(owner)[name])  # put back after the test
+        names.install(HealthChecks(lambda name: [], lambda alarm: State.OK), lambda region: False)
+        alarms.install()
+        yield
+
+
+CHECK = {
+    "type": "CLOUDWATCH_METRIC",
+    "cloudwatchAlarmName": ALARM["name"],
+    "cloudwatchAlarmRegion": "us-west-2",
+    "insufficientDataHealthStatus": "LastKnownStatus",
+    "tags": {"a": "1"},
+}
+
+
+def test_a_check_of_an_alarm_is_made_read_and_changed(engine, strict):
+    engine.create(METRIC_ALARM, ALARM)
+    assert engine.check(HEALTH_CHECK, CHECK) == []
+    id, outputs = engine.create(HEALTH_CHECK, CHECK)
+    assert {name: outputs[name] for name in CHECK} == CHECK
+    assert engine.read(HEALTH_CHECK, id, CHECK) == (CHECK, outputs)
+    assert engine.diff(HEALTH_CHECK, CHECK, CHECK) == (set(), set())
+    assert not outputs.keys() & {"port", "requestInterval", "failureThreshold"}
+
+    engine.create(METRIC_ALARM, ALARM | {"name": "other"})
+    new = CHECK | {"cloudwatchAlarmName": "other", "insufficientDataHealthStatus": "Healthy", "invertHealthcheck": True}
+    assert engine.diff(HEALTH_CHECK, CHECK, new)[1] == set()
+    outputs = engine.update(HEALTH_CHECK, id, CHECK, new)
+    assert {name: outputs[name] for name in new} == new
+    engine.delete(HEALTH_CHECK, id, outputs)
+    assert engine.read(HEALTH_CHECK, id, new) is None
+
+
+def test_another_kind_of_check_is_another_check(engine):
+    http = {"type": "HTTP", "fqdn": "b.s3.us-west-2.amazonaws.com"}
+    assert "type" in engine.diff(HEALTH_CHECK, http, CHECK)[1]

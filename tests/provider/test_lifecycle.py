@@ -94,6 +94,11 @@ ROWS = {
         "records": ["dev.example.test"], "failoverRoutingPolicies": [{"type": "PRIMARY"}],
         "setIdentifier": "orders-primary", "healthCheckId": "@aws:route53/healthCheck:HealthCheck",
     },
+    "aws:cloudwatch/metricAlarm:MetricAlarm": {
+        "name": "Rekindle/x/dev-dr", "alarmDescription": "d", "namespace": "Rekindle/x", "metricName": "TakenOver",
+        "dimensions": {"Environment": "dev-dr"}, "statistic": "Maximum", "period": 60, "evaluationPeriods": 1,
+        "comparisonOperator": "GreaterThanThreshold", "threshold": 0.5, "treatMissingData": "ignore", "tags": TAGS,
+    },
     "aws:kms/key:Key": {"description": "d", "enableKeyRotation": True, "deletionWindowInDays": 7, "tags": TAGS},
     "aws:kms/alias:Alias": {"name": "alias/a", "targetKeyId": "@aws:kms/key:Key"},
     "aws:s3/bucket:Bucket": {"bucket": "bucket-1", "objectLockEnabled": True, "tags": TAGS},

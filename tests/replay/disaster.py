@@ -27,7 +27,7 @@ from rekindle import infrastructure, replay
 from rekindle.aws.clients import Clients
 from rekindle.errors import GateFailed, InputError, Unreachable
 from rekindle.infrastructure import Operations, Project, process
-from rekindle.inventory import Host, Inventory, Ssh, Stores, Volume
+from rekindle.inventory import Host, Inventory, Ssh, Stores, SwitchAlarm, Volume
 from rekindle.journal.entries import RestorePoint, VolumeCopy
 from rekindle.journal.holder import Holder
 from rekindle.journal.journal import Journal
@@ -215,7 +215,8 @@ class Disaster:
             stores=Stores(
                 region=AWAY,
                 kms_key_arn=self.key_arn,
-                **{f"{name}_bucket": name for name in ("journal", "mirror", "artifacts", "switch")},
+                **{f"{name}_bucket": name for name in ("journal", "mirror", "artifacts")},
+                switch=SwitchAlarm(kind="alarm", namespace="Rekindle/example"),
             ),
             public_name=NAME,
             load_balancer=f"{environment}.elb.example",
@@ -330,8 +331,9 @@ class Disaster:
         if self.name_leads_to[-1] != recovery:
             self.name_leads_to.append(recovery)
 
-    def await_switched(self, name: Any, inventory: Inventory, tell: Any) -> None:
+    def await_switched(self, name: Any, inventory: Inventory, tell: Any, turn: Any) -> None:
         self.cuts.require_alive()
+        assert turn.args[-1] == inventory.environment, "turned again, it leads here too"
         assert (name.name, self.name_leads_to[-1]) == (NAME, inventory.environment)
         if not self.name_answers:
             raise GateFailed("it does not answer")

@@ -36,8 +36,9 @@ from rekindle.secrets import Keyring, KmsEnvelope, Secret
 ROOT = Path(__file__).parents[2]
 HOME, AWAY = "us-east-1", "us-west-2"
 VOLUMES = ("kafka-1", "kafka-2", "kafka-3")
-BUCKETS = ("journal", "mirror", "artifacts", "switch")
 SILENT = Answer(is_serving=False, said="no answer: it keeps silent")
+BUCKETS = ("journal", "mirror", "artifacts")
+SWITCH = {"kind": "alarm", "namespace": "Rekindle/example"}
 BARRIER = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 
 PROGRAM = """
@@ -111,6 +112,20 @@ class LostRegion:
     @property
     def journal_url(self) -> str:
         return f"s3://journal?region={AWAY}&key={self.key_arn}"
+
+    def taken_over(self, environment: str) -> list[float]:
+        """What was said to the switch of an environment, most of each minute."""
+        now = datetime.now(UTC)
+        found = self.clients.cloudwatch(AWAY).get_metric_statistics(
+            Namespace=SWITCH["namespace"],
+            MetricName="TakenOver",
+            Dimensions=[{"Name": "Environment", "Value": environment}],
+            StartTime=now - timedelta(hours=1),
+            EndTime=now + timedelta(minutes=1),
+            Period=60,
+            Statistics=["Maximum"],
+        )
+        return [point["Maximum"] for point in found["Datapoints"]]
 
     def request(self, directory: str = "empty", **choices: Any) -> Request:
         return Request(
@@ -188,7 +203,7 @@ def _project(folder: Path, key_arn: str) -> Path:
     (folder / "roles" / "README").write_text("none here\n")
     (folder / "stacks").mkdir()
     (folder / "Pulumi.yaml").write_text("name: rekindle\nruntime: python\nmain: stacks\nstackConfigDir: stacks\n")
-    stores = {f"{name}_bucket": name for name in BUCKETS} | {"region": AWAY, "kms_key_arn": key_arn}
+    stores = {f"{name}_bucket": name for name in BUCKETS} | {"switch": SWITCH, "region": AWAY, "kms_key_arn": key_arn}
     (folder / "stacks" / "__main__.py").write_text(f"STORES = {json.dumps(json.dumps(stores))}\n{PROGRAM}")
     for stack in ("dev", "dev-dr"):
         shutil.copy(ROOT / "stacks" / f"Pulumi.{stack}.yaml", folder / "stacks")

@@ -10,7 +10,6 @@ from moto.moto_api._internal.models import moto_api_backend
 from rekindle import replay
 from rekindle.errors import GateFailed, InputError, Refused, Superseded
 from rekindle.journal.entries import Fenced, SupersededBy
-from rekindle.replay.public_name import switch_key
 
 pytestmark = pytest.mark.integration
 
@@ -43,7 +42,7 @@ def test_the_lost_environment_stands_again_and_is_superseded(region: LostRegion)
         assert secrets.get("orders/token").reveal() == "planted"
         assert journal.fold().release == region.release
         assert replay.last(journal) == report
-    assert region.clients.s3(AWAY).get_object(Bucket="switch", Key=switch_key("dev-dr"))["Body"].read() == b""
+    assert (region.taken_over("dev-dr"), region.taken_over("dev")) == ([1.0], [0.0])
     kept = (region.folder / "empty" / "release" / "stacks" / "Pulumi.dev-dr.yaml").read_text()
     assert 'rekindle:standby: "false"' in kept
 
@@ -92,7 +91,7 @@ def test_no_service_starts_while_another_volume_has_the_name_of_a_restored_one(r
 def test_less_than_the_barrier_leaves_the_public_name_where_it_is(region: LostRegion) -> None:
     with pytest.raises(GateFailed, match="was 7"):
         region.run(Cluster(said={"offsets": {"0": 6}}))
-    assert "Contents" not in region.clients.s3(AWAY).list_objects_v2(Bucket="switch")
+    assert region.taken_over("dev-dr") == []
 
 
 def test_an_environment_that_runs_something_is_not_built_onto(region: LostRegion) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from rekindle.backup import points
 from rekindle.errors import InputError, Refused
-from rekindle.inventory import Stores
+from rekindle.inventory import Stores, SwitchAlarm
 from rekindle.journal.entries import RestorePoint, SupersededBy, VolumeCopy
 from rekindle.replay.planning import Phase, plan_of
 from rekindle.replay.situation import Answer, Begun, Choices, Identity, Situation
@@ -61,7 +61,7 @@ READY = Situation(
         journal_bucket="journal",
         mirror_bucket="mirror",
         artifacts_bucket="artifacts",
-        switch_bucket="switch",
+        switch=SwitchAlarm(kind="alarm", namespace="Rekindle/example"),
         kms_key_arn="arn:aws:kms:us-west-2:1:key/k",
     ),
     public_name=SILENT,

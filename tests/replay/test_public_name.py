@@ -4,18 +4,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from rekindle.errors import GateFailed
-from rekindle.inventory import Inventory, Ssh
-from rekindle.replay.public_name import PublicName, await_switched
-
-INVENTORY = Inventory(
-    environment="dev-dr", region="us-west-2", cluster_name="dev", hosts=(), ssh=Ssh(user="a"), load_balancer="lb"
-)
+from rekindle.replay.public_name import PublicName
 
 
 @contextmanager
@@ -36,25 +30,6 @@ def answering(status: int) -> Iterator[int]:
     yield server.server_port
     server.shutdown()
     server.server_close()
-
-
-@dataclass
-class Names:
-    """A resolver whose answers change after a number of questions."""
-
-    before: dict[str, str]
-    after: dict[str, str]
-    change_at: int
-    asked: int = 0
-    slept: list[float] = field(default_factory=list)
-
-    def __call__(self, name: str) -> frozenset[str]:
-        self.asked += 1
-        now = self.after if self.asked > self.change_at else self.before
-        return frozenset({now[name]} if name in now else ())
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
 
 
 @dataclass
@@ -86,18 +61,17 @@ def test_a_name_leads_nowhere_yet_while_the_resolver_is_down(monkeypatch: pytest
     assert not PublicName("orders.example").leads_to("lb")
 
 
-def test_the_switch_is_over_when_the_name_leads_here_and_is_answered() -> None:
-    names = Names({"127.0.0.1": "192.0.2.1", "lb": "203.0.113.1"}, {"127.0.0.1": "203.0.113.1", "lb": "203.0.113.1"}, 6)
-    with answering(200) as port:
-        told: list[str] = []
-        await_switched(PublicName("127.0.0.1", port, names, names.sleep), INVENTORY, told.append)
-    assert len(names.slept) == 3
-    assert "does not lead to lb yet" in told[0]
-
-
-def test_a_name_that_never_moves_is_a_gate_that_failed() -> None:
-    names = Names({"127.0.0.1": "192.0.2.1", "lb": "203.0.113.1"}, {}, 10_000)
-    clock = iter(range(100))
-    name = PublicName("127.0.0.1", 1, names, names.sleep)
-    with pytest.raises(GateFailed, match="lb"):
-        await_switched(name, INVENTORY, lambda _: None, timeout=10, clock=lambda: float(next(clock)))
+@pytest.mark.parametrize(
+    ("of_name", "of_balancer", "leads"),
+    [
+        ({"203.0.113.1"}, {"203.0.113.1", "203.0.113.2"}, True),
+        ({"192.0.2.1"}, {"203.0.113.1"}, False),
+        ({"192.0.2.1"}, set(), False),
+        (set(), set(), False),
+    ],
+)
+def test_a_name_leads_to_another_when_they_have_an_address_in_common(
+    of_name: set[str], of_balancer: set[str], leads: bool
+) -> None:
+    answers = {"orders.example": frozenset(of_name), "lb": frozenset(of_balancer)}
+    assert PublicName("orders.example", resolve=answers.__getitem__).leads_to("lb") is leads

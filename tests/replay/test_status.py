@@ -2,19 +2,22 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 from rich.console import Console
 from test_planning import BEGUN, MARK, NOON
 from test_survey import REPORT
 
 from rekindle.aws.clients import Clients
 from rekindle.cli import show
-from rekindle.inventory import Inventory, Ssh, Stores
+from rekindle.inventory import Inventory, Ssh, Stores, SwitchAlarm, SwitchBucket
 from rekindle.journal.entries import Begun, Entry, Failed, Fenced, Pinned, ReleaseEntry, RestorePoint
 from rekindle.journal.holder import Holder
 from rekindle.journal.journal import Journal
@@ -30,6 +33,15 @@ from rekindle.verbs import status
 
 KEYRING = Keyring(b"k" * 32)
 INVENTORY = Inventory(environment="dev", region="us-east-1", cluster_name="dev", hosts=(), ssh=Ssh(user="a"))
+
+STORES = Stores(
+    region="us-west-2",
+    journal_bucket="j",
+    mirror_bucket="m",
+    artifacts_bucket="a",
+    switch=SwitchAlarm(kind="alarm", namespace="n"),
+    kms_key_arn="k",
+)
 
 
 def looking(store: DirectoryStore) -> Operation:
@@ -153,8 +165,76 @@ def test_it_says_where_the_journal_stands(tmp_path: Path) -> None:
 def test_a_journal_in_the_environment_s_own_region_protects_nothing(
     tmp_path: Path, region: str, is_unprotected: bool
 ) -> None:
-    stores = Stores(
-        region=region, journal_bucket="j", mirror_bucket="m", artifacts_bucket="a", switch_bucket="s", kms_key_arn="k"
-    )
+    stores = STORES.model_copy(update={"region": region})
     operation = replace(looking(DirectoryStore(tmp_path)), inventory=INVENTORY.model_copy(update={"stores": stores}))
     assert status.of(operation)["unprotected"] is is_unprotected
+
+
+@dataclass
+class Away:
+    """CloudWatch and S3 on the recovery side, which say this of an alarm and of an object."""
+
+    alarm: str | None = None
+    is_readable: bool | None = None
+
+    meta = SimpleNamespace(
+        config=SimpleNamespace(retries={"total_max_attempts": 1}),
+        service_model=SimpleNamespace(service_name="it"),
+        region_name="us-west-2",
+    )
+
+    def cloudwatch(self, region: str) -> "Away":
+        assert region == "us-west-2"
+        return self
+
+    unsigned_s3 = cloudwatch  # as the health checkers ask
+
+    def describe_alarms(self, AlarmNames: list[str]) -> dict[str, Any]:
+        assert AlarmNames == ["n/dev"]
+        if self.alarm is None:
+            raise EndpointConnectionError(endpoint_url="https://monitoring")
+        return {"MetricAlarms": [{"StateValue": self.alarm}]}
+
+    def head_object(self, Bucket: str, Key: str, **_: Any) -> dict[str, Any]:
+        assert (Bucket, Key) == ("s", "dev/active")
+        if self.is_readable is None:
+            raise EndpointConnectionError(endpoint_url="https://s3")
+        if not self.is_readable:
+            raise ClientError({"Error": {"Code": "403", "Message": "Forbidden"}}, "HeadObject")
+        return {}
+
+
+BY_BUCKET = SwitchBucket(kind="bucket", name="s")
+
+
+@pytest.mark.parametrize(
+    ("switch", "away", "is_turned", "meaning"),
+    [
+        (STORES.switch, Away(alarm="ALARM"), True, "the names lead to dev"),
+        (STORES.switch, Away(alarm="OK"), False, "the names lead back to qa: turn it again"),
+        (STORES.switch, Away(), None, "cannot be read: the names stay where they are (AWS it in us-west-2: no answer"),
+        (BY_BUCKET, Away(is_readable=True), True, "the names lead to dev"),
+        (BY_BUCKET, Away(is_readable=False), None, "cannot be read: the names lead back until s3://s/dev/active can"),
+        (BY_BUCKET, Away(), None, "cannot be read: the names lead back until s3://s/dev/active can"),
+    ],
+)
+def test_it_says_what_the_names_hang_on_once_it_has_taken_over(
+    tmp_path: Path, switch: Any, away: Away, is_turned: bool | None, meaning: str
+) -> None:
+    store = DirectoryStore(tmp_path)
+    inventory = INVENTORY.model_copy(update={"stores": STORES.model_copy(update={"switch": switch})})
+    looked = replace(looking(store), inventory=inventory, clients=away)  # type: ignore[arg-type]
+    assert status.of(looked)["switch"] is None, "before it has taken over"
+    with writing(store) as journal:
+        ledger = Ledger.read(journal)
+        ledger.begin("qa", BEGUN)
+        ledger.finish(replace(REPORT, environment="qa"))
+        journal.checkpoint()
+    looked = replace(looked, journal=Journal.open(store, "dev", KEYRING))
+    found = status.of(looked)["switch"]
+    assert (found["kind"], found["is_turned"]) == (switch.kind, is_turned)
+    assert found["meaning"].startswith(meaning)
+    with writing(store) as journal:
+        journal.append(MARK)
+    looked = replace(looked, journal=Journal.open(store, "dev", KEYRING))
+    assert status.of(looked)["switch"] is None, "when it gave them up"

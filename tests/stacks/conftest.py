@@ -52,3 +52,13 @@ def ground() -> tuple[Any, dict[str, Any]]:
     from program import declared_foundation
 
     return declared_foundation()
+
+
+@pytest.fixture(scope="session")
+def switched_by_bucket() -> tuple[Any, dict[str, Any]]:
+    """The foundation whose names an object moves."""
+    from program import config, declared_foundation
+
+    return declared_foundation(
+        **{"rekindle:foundation": config("foundation")["rekindle:foundation"] | {"switch": "bucket"}}
+    )

@@ -25,7 +25,7 @@ GROUND = {
         "region": "us-west-2",
         "journal_bucket": "example-journal",
         "mirror_bucket": "example-mirror",
-        "switch_bucket": "example-switch",
+        "switch": {"kind": "alarm", "namespace": "Rekindle/example"},
         "kms_key_arn": "arn:aws:kms:us-west-2:123456789012:key/k",
     },
 }

@@ -9,6 +9,7 @@ from program import RESTORED, Recorder
 
 INSTANCE, VOLUME, BUCKET = "aws:ec2/instance:Instance", "aws:ebs/volume:Volume", "aws:s3/bucket:Bucket"
 KEY, ZONE = "aws:kms/key:Key", "aws:route53/zone:Zone"
+ALARM, CHECK = "aws:cloudwatch/metricAlarm:MetricAlarm", "aws:route53/healthCheck:HealthCheck"
 BLOCK = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
 ENCRYPTION = "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
 VERSIONING = "aws:s3/bucketVersioning:BucketVersioning"
@@ -40,13 +41,25 @@ def test_what_pulumi_may_never_do_in_an_environment(dev):
 
 
 def test_what_pulumi_may_never_do_in_the_foundation(ground):
-    """It outlives every environment: without bucket, key or zone nothing is rebuilt (FIELD 1)."""
+    """It outlives every environment: without bucket, key or zone nothing is rebuilt (FIELD 1).
+
+    A check, or its alarm, that is made anew knows of no takeover, and sends the names back (ADR 12).
+    """
     assert options(ground) == {
         (BUCKET, JOURNAL): {"protect": True},
         (BUCKET, MIRROR): {"protect": True},
-        (BUCKET, SWITCH): {"protect": True},
+        (ALARM, f"{SWITCH}-dev-dr"): {"protect": True},
+        (CHECK, "foundation-dev-dr"): {"protect": True},
         (KEY, "foundation-recovery"): {"protect": True},
         (ZONE, "example.test"): {"protect": True},
+    }
+
+
+def test_a_switch_that_is_a_bucket_is_kept_too(ground, switched_by_bucket):
+    with_alarm, with_bucket = options(ground), options(switched_by_bucket)
+    assert with_alarm.keys() - with_bucket.keys() == {(ALARM, f"{SWITCH}-dev-dr")}
+    assert {key: with_bucket[key] for key in with_bucket.keys() - with_alarm.keys()} == {
+        (BUCKET, SWITCH): {"protect": True}
     }
 
 
@@ -68,6 +81,7 @@ PARENTS = {
     "lb/loadBalancer": "load_balancers:PublicLoadBalancer",
     "lb/targetGroup": "load_balancers:PublicLoadBalancer",
     "lb/targetGroupAttachment": "load_balancers:PublicLoadBalancer",
+    "cloudwatch/metricAlarm": "switch:AlarmSwitch",
     "route53/healthCheck": "names:Names",
     "route53/zone": "names:Names",
     "s3/bucket": "buckets:PrivateBucket",
@@ -123,7 +137,7 @@ def test_a_volume_is_as_it_is_declared(dev):
     [
         ("ground", JOURNAL, True, False, ("aws:kms", "foundation-recovery-arn")),
         ("ground", MIRROR, False, False, ("AES256", None)),
-        ("ground", SWITCH, False, False, ("AES256", None)),
+        ("switched_by_bucket", SWITCH, False, False, ("AES256", None)),
         ("dev", "dev-artifacts", False, True, ("AES256", None)),
     ],
 )

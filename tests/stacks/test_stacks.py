@@ -144,18 +144,6 @@ def test_the_foundation_offers_what_an_environment_reads(ground):
     assert ground[1]["foundation"]["instance_profiles"].keys() == {"dev", "dev-dr"}
 
 
-def test_a_name_fails_over_when_the_recovery_environments_object_appears(ground):
-    records = ground[0].of("aws:route53/record:Record")
-    kinds = {r["failoverRoutingPolicies"][0]["type"]: (r["records"], r.get("healthCheckId")) for r in records.values()}
-    assert kinds == {
-        "PRIMARY": (["dev.example.test"], "foundation-dev-dr-id"),
-        "SECONDARY": (["dev-dr.example.test"], None),
-    }
-    (check,) = ground[0].of("aws:route53/healthCheck:HealthCheck").values()
-    assert check["fqdn"] == "rekindle-example-switch.s3.us-west-2.amazonaws.com"
-    assert (check["resourcePath"], check["invertHealthcheck"]) == ("/dev-dr/active", True)
-
-
 def test_the_journal_can_be_written_once_only(ground):
     assert ground[0].of("aws:s3/bucket:Bucket")["rekindle-example-journal"]["objectLockEnabled"] is True
 
@@ -224,10 +212,9 @@ def test_whoever_attaches_a_restored_volume_may_use_its_key(ground):
     }
 
 
-def test_only_the_switch_is_public(ground):
-    blocks = ground[0].of("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock")
-    public = {name for name, block in blocks.items() if not block["restrictPublicBuckets"]}
-    assert public == {"rekindle-example-switch"}
+def test_nothing_of_the_foundation_is_public(ground):
+    blocks = ground[0].of("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock").values()
+    assert {(block["blockPublicPolicy"], block["restrictPublicBuckets"]) for block in blocks} == {(True, True)}
 
 
 @pytest.mark.parametrize("role", [role for role in Role if role is not Role.BASTION])

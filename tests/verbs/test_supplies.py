@@ -77,7 +77,8 @@ def operation(project: Path, *, changes: bool = True, region: str | None = REGIO
     store = DirectoryStore(folder)
     lock = Lock.acquire(store, "dev", KEYRING, Holder.of_this_process("apply")) if changes else None
     journal = Journal.open(store, "dev", KEYRING, lock=lock)
-    buckets = {f"{name}_bucket": name for name in ("journal", "mirror", "artifacts", "switch")}
+    buckets = {f"{name}_bucket": name for name in ("journal", "mirror", "artifacts")}
+    switch = {"kind": "alarm", "namespace": "Rekindle/example"}
     inventory = parse(
         {
             "environment": "dev",
@@ -85,7 +86,12 @@ def operation(project: Path, *, changes: bool = True, region: str | None = REGIO
             "cluster_name": "dev",
             "hosts": [],
             "ssh": {"user": "admin"},
-            "stores": {"region": "us-west-2", "kms_key_arn": "arn", **buckets},
+            "stores": {
+                "region": "us-west-2",
+                "kms_key_arn": "arn",
+                "switch": switch,
+                **buckets,
+            },
         },
         where="test",
     )

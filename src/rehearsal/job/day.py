@@ -34,6 +34,7 @@ PATIENCE_SECONDS = 120.0
 MODELLED = {
     "volumes read at once from the restored image": "an EBS volume from a snapshot loads its blocks lazily",
     "a host boots in seconds": "an EC2 instance answers SSH after half a minute to two minutes",
+    "a health check looks at its alarm's data every 10 s": "by a metric's minute a name moves in one to three minutes",
     "capacity is always there": "capacity is short when a big region fails: name fallback instance types",
 }
 

@@ -42,6 +42,10 @@ class Aws:
         self._clients: dict[str, Any] = {}
 
     @property
+    def cloudwatch(self) -> Any:
+        return self.client("cloudwatch")
+
+    @property
     def ec2(self) -> Any:
         return self.client("ec2")
 

@@ -3,6 +3,7 @@
 from typing import Final
 
 from rehearsal.provider import (
+    cloudwatch,
     iam,
     instances,
     kms,
@@ -18,6 +19,7 @@ from rehearsal.provider.resource import Resource
 TYPES: Final[dict[str, Resource]] = {
     each.kind: each()
     for each in (
+        cloudwatch.MetricAlarm,
         iam.InstanceProfile,
         iam.Role,
         iam.RolePolicy,

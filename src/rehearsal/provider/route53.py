@@ -70,6 +70,9 @@ class HealthCheck(Resource):
             "requestInterval",
             "failureThreshold",
             "invertHealthcheck",
+            "cloudwatchAlarmName",
+            "cloudwatchAlarmRegion",
+            "insufficientDataHealthStatus",
             "referenceName",
             "tags",
         }
@@ -79,7 +82,7 @@ class HealthCheck(Resource):
     def create(self, aws: Aws, want: Properties) -> str:
         made = aws.route53.create_health_check(
             CallerReference=f"{want.get('referenceName', '')}{uuid.uuid4().hex}"[:64],
-            HealthCheckConfig={key: want[name] for name, key in _CHECK.items() if name in want},
+            HealthCheckConfig={key: want[name] for name, key in _CHECK.items() if name in want} | _alarm(want),
         )
         return str(made["HealthCheck"]["Id"])
 
@@ -89,14 +92,15 @@ class HealthCheck(Resource):
 
     def update(self, aws: Aws, id: str, old: Properties, new: Properties) -> None:
         _retag(aws, "healthcheck", id, old, new)
-        names = ("fqdn", "port", "resourcePath", "failureThreshold", "invertHealthcheck")
-        if changed := self.changed(old, new) & set(names):
-            call = {_CHECK[name]: new[name] for name in names if name in changed and name in new}
-            aws.route53.update_health_check(HealthCheckId=id, **call)
+        if changed := self.changed(old, new) & (_CHECK.keys() | _ALARM):
+            call = {key: new[name] for name, key in _CHECK.items() if name in changed and name in new}
+            aws.route53.update_health_check(HealthCheckId=id, **call, **(_alarm(new) if changed & _ALARM else {}))
 
     def observe(self, aws: Aws, id: str, known: Properties) -> Properties:
         config = aws.route53.get_health_check(HealthCheckId=id)["HealthCheck"]["HealthCheckConfig"]
         seen = {name: config.get(key) for name, key in _CHECK.items()}
+        alarm = config.get("AlarmIdentifier", {})
+        seen |= {"cloudwatchAlarmName": alarm.get("Name"), "cloudwatchAlarmRegion": alarm.get("Region")}
         return seen | {"tags": _tags(aws, "healthcheck", id), "arn": f"arn:aws:route53:::healthcheck/{id}"}
 
     def delete(self, aws: Aws, id: str, state: Properties) -> None:
@@ -111,7 +115,15 @@ _CHECK = {
     "requestInterval": "RequestInterval",
     "failureThreshold": "FailureThreshold",
     "invertHealthcheck": "Inverted",
+    "insufficientDataHealthStatus": "InsufficientDataHealthStatus",
 }
+_ALARM = frozenset({"cloudwatchAlarmName", "cloudwatchAlarmRegion"})
+
+
+def _alarm(want: Properties) -> dict[str, Any]:
+    if "cloudwatchAlarmName" not in want:
+        return {}
+    return {"AlarmIdentifier": {"Name": want["cloudwatchAlarmName"], "Region": want["cloudwatchAlarmRegion"]}}
 
 
 class Record(Resource):

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from moto.cloudwatch.models import cloudwatch_backends
 from moto.ec2.models import ec2_backends
 from moto.elbv2.models import elbv2_backends
 from moto.iam.models import iam_backends
@@ -40,6 +41,10 @@ _WITH_INTERFACE = frozenset({"pending", "running", "stopping", "stopped", "shutt
 
 def ec2(region: str) -> Any:
     return ec2_backends[ACCOUNT][region]
+
+
+def cloudwatch(region: str) -> Any:
+    return cloudwatch_backends[ACCOUNT][region]
 
 
 def elbv2(region: str) -> Any:

@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -29,6 +30,7 @@ from rehearsal.network.routers import Network  # noqa: E402
 from rehearsal.region import api, cloud, control, images  # noqa: E402
 from rehearsal.region.behaviour import (  # noqa: E402
     addresses,
+    alarms,
     contests,
     instances,
     keys,
@@ -55,7 +57,7 @@ class Daemon:
         self.outages = Outages()
         self.fleet = Fleet(stage, image, store)
         self.balancers = Balancers(stage)
-        self.checks = HealthChecks(self._addresses)
+        self.checks = HealthChecks(self._addresses, alarms.stream(self.outages.is_down, time.time))
         self.names = NameService(lambda vpc: names.lookup(vpc, self.checks, self.balancers.health))
         self.metadata = MetadataService()
         self.network = Network(stage, self._open_vpc, self._close_vpc)
@@ -67,7 +69,8 @@ class Daemon:
         objects.install()
         volumes.install(store, self.fleet, snapshots, self.outages.is_down)
         load_balancers.install(self.balancers.health)
-        names.install(self.checks)
+        names.install(self.checks, self.outages.is_down)
+        alarms.install()
         self.realiser = Realiser(
             outages=self.outages,
             network=self.network,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +13,8 @@ from rehearsal.hosts.fleet import Fleet
 from rehearsal.load_balancers.balancers import Balancers
 from rehearsal.network.routers import Network
 from rehearsal.region import cloud
+from rehearsal.region.behaviour import alarms, load_balancers, names
 from rehearsal.region.behaviour import instances as instance_behaviour
-from rehearsal.region.behaviour import load_balancers, names
 from rehearsal.region.behaviour.instances import set_state
 from rehearsal.region.behaviour.volumes import PendingSnapshots, settle_detaching
 from rehearsal.region.outages import Outages
@@ -73,6 +74,7 @@ class Realiser:
                 topologies = [t for region in self._outages.up for t in cloud.topologies(region)]
                 balancers = [b for region in self._outages.up for b in load_balancers.described(region)]
                 checks = names.health_checks()
+                alarms.settle(self._outages.up, time.time())
             self._balancers.stop_others(b.id for b in balancers)
             self._network.apply(topologies)
             self._balancers.apply(balancers)

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, parse_qsl, unquote
 _CREDENTIAL = re.compile(r"Credential=([^/\s,]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 _S3_HOST = re.compile(r"^(?:(?P<bucket>.+)\.)?s3[.-](?P<region>[a-z]+-[a-z]+-\d)\.amazonaws\.com$")
 _READ_VERBS = ("Describe", "Get", "List", "Search", "Decode", "Simulate")
-_SERVICES = {"elasticloadbalancing": "elbv2"}
+_SERVICES = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch"}
 
 _parameters: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar("parameters")
 

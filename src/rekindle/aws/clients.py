@@ -69,6 +69,9 @@ class Clients:
     def kms(self, region: str) -> Client:
         return self.of("kms", region)
 
+    def cloudwatch(self, region: str) -> Client:
+        return self.of("cloudwatch", region)
+
     def unsigned_s3(self, region: str) -> Client:
         """An S3 client that signs nothing: its URLs are plain ones, and name the region's own endpoint.
 

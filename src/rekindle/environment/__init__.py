@@ -2,12 +2,23 @@
 
 from rekindle.environment.addresses import Subnet, bootstrap_address, master_address, subnets
 from rekindle.environment.flows import FLOWS, Flow, Origin, flows_into
-from rekindle.environment.foundation import Foundation, PublicName, own_name, parse_foundation, switch_key
+from rekindle.environment.foundation import (
+    SWITCH_DIMENSION,
+    SWITCH_METRIC,
+    Foundation,
+    PublicName,
+    own_name,
+    parse_foundation,
+    switch_alarm,
+    switch_key,
+)
 from rekindle.environment.placement import Placed, placed_hosts
 from rekindle.environment.settings import Environment, Pool, VolumeSettings, is_name, load, parse
 
 __all__ = [
     "FLOWS",
+    "SWITCH_DIMENSION",
+    "SWITCH_METRIC",
     "Environment",
     "Flow",
     "Foundation",
@@ -27,5 +38,6 @@ __all__ = [
     "parse_foundation",
     "placed_hosts",
     "subnets",
+    "switch_alarm",
     "switch_key",
 ]

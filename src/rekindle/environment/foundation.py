@@ -10,6 +10,8 @@ from rekindle.environment.settings import REGION_KEY, Name, section
 from rekindle.parsing import Frozen, nearest
 
 FOUNDATION_KEY = "rekindle:foundation"
+SWITCH_METRIC = "TakenOver"  # 1: this environment has taken over; 0: it has not, or no longer
+SWITCH_DIMENSION = "Environment"
 DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
 
 
@@ -29,6 +31,7 @@ class Foundation(Frozen):
     dns_zone: DnsName
     environments: tuple[Name, ...] = Field(min_length=1)  # those whose hosts get IAM roles
     names: dict[DnsName, PublicName] = Field(default_factory=dict)
+    switch: Literal["alarm", "bucket"] = "alarm"  # what moves the names: docs/adr/0012-failover-records.md
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -58,3 +61,8 @@ def own_name(environment: str, dns_zone: str) -> str:
 def switch_key(environment: str) -> str:
     """The object in the switch bucket whose presence moves the public names to this recovery environment."""
     return f"{environment}/active"
+
+
+def switch_alarm(namespace: str, environment: str) -> str:
+    """The alarm in the switch's namespace that says whether this recovery environment has taken over."""
+    return f"{namespace}/{environment}"

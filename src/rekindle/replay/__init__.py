@@ -5,6 +5,7 @@ from rekindle.replay.planning import PlannedPhase, Problem, ReplayPlan
 from rekindle.replay.report import PhaseTime, ReplayReport
 from rekindle.replay.run import last, plan, run
 from rekindle.replay.situation import Choices
+from rekindle.replay.switch import switch_of
 from rekindle.replay.verbs import Apply, Verbs
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "last",
     "plan",
     "run",
+    "switch_of",
 ]

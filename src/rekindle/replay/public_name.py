@@ -6,18 +6,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from rekindle.aws import objects
-from rekindle.aws.clients import Clients
-from rekindle.environment import switch_key
-from rekindle.errors import GateFailed
-from rekindle.inventory import Inventory, Stores
-from rekindle.progress import Tell
 from rekindle.replay.serving import FIRST_SERVER_ERROR, addresses
 from rekindle.replay.situation import Answer
 
 PROBE_SECONDS = 3.0
 POLL_SECONDS = 0.5
-SWITCH_SECONDS = 300.0  # Route 53: three failed checks 30 s apart, then the record's TTL, and as much again
 
 
 @dataclass(frozen=True)
@@ -63,41 +56,3 @@ class PublicName:
 def _worst(answers: Sequence[Answer]) -> Answer:
     """Of several answers the one that forbids most: it serves, it cannot be told, it does not."""
     return max(reversed(answers), key=lambda answer: (answer.is_serving, not answer.is_known))
-
-
-def switch(clients: Clients, stores: Stores, environment: str, recovery: str) -> None:
-    """The object that the public name's health check looks for is there: the recovery environment has taken over.
-
-    Data plane only: no record is changed, since us-east-1 carries Route 53's control plane. It is empty,
-    because everybody may read it. The lost environment's own goes, so that its region cannot take the
-    name back when it returns.
-    """
-    client = clients.s3(stores.region)
-    objects.put(client, stores.switch_bucket, switch_key(recovery), b"", "text/plain")
-    objects.delete(client, stores.switch_bucket, switch_key(environment))
-
-
-def await_switched(
-    name: PublicName,
-    inventory: Inventory,
-    tell: Tell,
-    *,
-    timeout: float = SWITCH_SECONDS,
-    clock: Callable[[], float] = time.monotonic,
-) -> None:
-    """The name leads to this environment's load balancer, and is answered; GateFailed when time is up."""
-    target, deadline = inventory.load_balancer or "", clock() + timeout
-    answer = Answer(is_serving=False, said="it was not asked")
-    while clock() < deadline:
-        if not name.leads_to(target):
-            tell(f"{name.name} does not lead to {target} yet ({deadline - clock():.0f} s left)")
-        else:
-            answer = name.ask()
-            if answer.is_serving:
-                return
-            tell(f"{name.name} leads to {target}: {answer.said}")
-        name.sleep(POLL_SECONDS)
-    raise GateFailed(
-        f"{name.name} does not answer from {target} after {timeout:.0f} s: {answer.said}",
-        next_step="See its health checks and failover records in the foundation, then run the same replay again.",
-    )

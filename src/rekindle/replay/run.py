@@ -23,10 +23,11 @@ from rekindle.replay.carry_out import Action, carry_out
 from rekindle.replay.ledger import ANSWERS_SINCE, Ledger
 from rekindle.replay.opening import Lost, Request, evidence, lost, recovered
 from rekindle.replay.planning import Phase, ReplayPlan, plan_of
-from rekindle.replay.public_name import PublicName, await_switched, switch
+from rekindle.replay.public_name import PublicName
 from rekindle.replay.report import ReplayReport
 from rekindle.replay.situation import Situation
 from rekindle.replay.survey import over, survey
+from rekindle.replay.switch import await_switched, switch
 from rekindle.replay.verbs import Apply, Verbs
 
 
@@ -191,10 +192,11 @@ class Work:
     def move_name(self) -> dict[str, JsonValue]:
         """The public name leads here, and is answered."""
         inventory = self._standing().inventory
-        stores = stores_of(inventory)
-        switch(self.request.clients, stores, self.planned.environment, self.planned.recovery)
+        planned, stores = self.planned, stores_of(inventory)
+        turn = partial(switch, self.request.clients, stores, planned.environment, planned.recovery)
+        turn()
         if inventory.public_name:
-            await_switched(PublicName(inventory.public_name), inventory, self.request.progress.tell)
+            await_switched(PublicName(inventory.public_name), inventory, self.request.progress.tell, turn)
         return {ANSWERS_SINCE: self.request.now().isoformat()}
 
     def release_suspended(self) -> dict[str, JsonValue]:

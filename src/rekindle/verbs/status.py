@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rekindle import replay
+from rekindle.errors import RekindleError
 from rekindle.journal.lock import Locks
 from rekindle.operation import Operation
 
@@ -28,8 +29,24 @@ def of(operation: Operation) -> dict[str, Any]:
         "failed_steps": sorted(f"{subject} on {target}" for target, subject in folded.failed),
         "superseded_by": mark and mark.environment,
         "unprotected": inventory.stores is not None and inventory.stores.region == inventory.region,
+        "switch": _switch(operation, report.environment) if report and not mark else None,
         "replayed": report.document() if report else None,
     }
+
+
+def _switch(operation: Operation, lost: str) -> dict[str, Any] | None:
+    """What holds the public names at an environment that has taken over, and whether it does."""
+    environment, stores = operation.environment, operation.inventory.stores
+    if stores is None:
+        return None
+    switch, kind = replay.switch_of(operation.clients, stores), stores.switch.kind
+    try:
+        is_turned = switch.is_turned_to(environment)
+    except RekindleError as error:
+        meaning = f"cannot be read: {switch.without_answer(environment)} ({error.located()})"
+        return {"kind": kind, "is_turned": None, "meaning": meaning}
+    leads = f"the names lead to {environment}" if is_turned else f"the names lead back to {lost}: turn it again"
+    return {"kind": kind, "is_turned": is_turned, "meaning": leads}
 
 
 def _lock(locks: Locks) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from api_in_process import Clients, as_before
-from moto.route53.models import Route53Backend
+from moto.route53.models import HealthCheck, Route53Backend
 from moto.route53.responses import Route53
 
 from rehearsal.dns.records import NoSuchName, NotServed
@@ -67,8 +67,8 @@ class Route:
 @pytest.fixture
 def route(aws: Clients) -> Iterator[Route]:
     checks = Checks()
-    with as_before(Route53Backend, Route53):
-        names.install(checks)  # type: ignore[arg-type]
+    with as_before(Route53Backend, Route53, HealthCheck):
+        names.install(checks, lambda region: False)  # type: ignore[arg-type]
         yield Route(aws("route53"), checks)
 
 

@@ -31,6 +31,8 @@ def call(service: str, region: str = "us-east-1", **facts: str) -> Call:
         (call("s3", "us-west-2", method="PUT", bucket="b"), None, True),
         (call("s3", "us-west-2", method="PUT", bucket="b", key="k"), "us-west-2", False),
         (call("kms", "us-west-2", action="Decrypt"), None, False),
+        (call("cloudwatch", action="PutMetricData"), None, True),
+        (call("cloudwatch", "us-west-2", action="PutMetricData"), None, False),
     ],
 )
 def test_us_east_1_is_lost(asked: Call, bucket_region: str | None, swallowed: bool) -> None:

@@ -42,6 +42,7 @@ def test_a_query_call_and_its_body_stays_readable() -> None:
         ),
         (environ(HTTP_HOST="s3.us-west-2.amazonaws.com", PATH_INFO="/b"), "s3", "b", None, "us-west-2"),
         (environ("elasticloadbalancing", body="Action=DescribeLoadBalancers"), "elbv2", None, None, "us-west-2"),
+        (environ("monitoring"), "cloudwatch", None, None, "us-west-2"),
         (
             environ(QUERY_STRING="X-Amz-Credential=k%2F20261121%2Fus-west-2%2Fs3%2Faws4_request", PATH_INFO="/b/k"),
             "s3",

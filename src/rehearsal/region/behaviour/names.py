@@ -7,13 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 from moto.core.responses import ActionResult
+from moto.route53.exceptions import InvalidInput
+from moto.route53.models import HealthCheck as Made
 from moto.route53.models import Route53Backend
 from moto.route53.responses import Route53
 
 from rehearsal.dns.health_checks import HealthCheck, HealthChecks
 from rehearsal.dns.records import Alias, AliasTarget, Answer, RecordSet, Resolver, Zone
 from rehearsal.region import cloud
-from rehearsal.region.behaviour import load_balancers
+from rehearsal.region.behaviour import alarms, load_balancers
 from rehearsal.region.behaviour.replacing import replaces
 from rehearsal.region.stage import API_ADDRESS, S3_ADDRESS
 
@@ -21,8 +23,9 @@ _PUBLIC_HOST = re.compile(r"^ec2-(\d+)-(\d+)-(\d+)-(\d+)\.(?:compute-1|[a-z0-9-]
 _PRIVATE_HOST = re.compile(r"^ip-(\d+)-(\d+)-(\d+)-(\d+)\.(?:ec2|[a-z0-9-]+\.compute)\.internal\.$")
 
 
-def install(checks: HealthChecks) -> None:
+def install(checks: HealthChecks, is_down: Callable[[str], bool]) -> None:
     _deletion()
+    _alarm_checks(is_down)
 
     @replaces(Route53, "get_health_check_status")
     def status(original: Callable[..., Any], self: Any) -> ActionResult:
@@ -32,6 +35,68 @@ def install(checks: HealthChecks) -> None:
         report = {"Status": seen.text, "CheckedTime": seen.at}
         observation = {"Region": "us-east-1", "IPAddress": "198.18.0.53", "StatusReport": report}
         return ActionResult({"HealthCheckObservations": [observation]})
+
+
+_STANDARD_RESOLUTION_SECONDS = 60
+_ENDPOINT_SETTINGS = ("IPAddress", "Port", "ResourcePath", "FullyQualifiedDomainName", "SearchString",
+                      "RequestInterval", "FailureThreshold")  # fmt: skip
+
+
+def _alarm_checks(is_down: Callable[[str], bool]) -> None:
+    """moto knows no health checks that monitor CloudWatch alarms."""
+
+    @replaces(Route53, "create_health_check")
+    def create(original: Callable[..., Any], self: Any) -> Any:
+        config = self._get_param("HealthCheckConfig")
+        settings = _alarm_settings(config, is_down)
+        answer = original(self)
+        answer.result["HealthCheck"].__dict__ |= settings
+        return answer
+
+    @replaces(Route53, "update_health_check")
+    def update(original: Callable[..., Any], self: Any) -> Any:
+        """Named again, an alarm is read again (developer guide, "Updating health checks when you change …")."""
+        check = self.backend.get_health_check(self._get_param("HealthCheckId"))
+        changes = {name: self._get_param(name) for name in ("AlarmIdentifier", "InsufficientDataHealthStatus")}
+        changes = {name: value for name, value in changes.items() if value}
+        settings = _alarm_settings({**check.health_check_config, **changes}, is_down) if changes else {}
+        answer = original(self)
+        check.__dict__ |= settings
+        return answer
+
+    described = Made.health_check_config.fget  # type: ignore[attr-defined]
+
+    def config(self: Any) -> dict[str, Any]:
+        found: dict[str, Any] = described(self)
+        if self.type_ != "CLOUDWATCH_METRIC":
+            return found
+        named = {"AlarmIdentifier": self.alarm_identifier, "InsufficientDataHealthStatus": self.without_data}
+        return {name: value for name, value in found.items() if name not in _ENDPOINT_SETTINGS} | named
+
+    Made.health_check_config = property(config)  # type: ignore[assignment]
+
+
+def _alarm_settings(config: dict[str, Any], is_down: Callable[[str], bool]) -> dict[str, Any]:
+    """What Route 53 keeps of the alarm that a check is to monitor; InvalidInput for one that it cannot.
+
+    Developer guide, "Values that you specify when you create or update health checks": metrics of standard
+    resolution, five statistics. An alarm's settings are read now, and no more when they change.
+    """
+    identifier = config.get("AlarmIdentifier")
+    if (config["Type"] == "CLOUDWATCH_METRIC") is not bool(identifier):
+        raise InvalidInput(f"AlarmIdentifier does not go with a health check of type {config['Type']}")
+    if not identifier:
+        return {}
+    if wrong := [name for name in _ENDPOINT_SETTINGS if config.get(name) is not None]:
+        raise InvalidInput(f"{', '.join(wrong)}: not for a health check of type CLOUDWATCH_METRIC")
+    region, name = identifier["Region"], identifier["Name"]
+    alarm = None if is_down(region) else alarms.read(region, name)
+    if alarm is None:
+        raise InvalidInput(f"The alarm {name} in {region} is not there, or of a kind that cannot be monitored")
+    if alarm.period < _STANDARD_RESOLUTION_SECONDS:
+        raise InvalidInput(f"The alarm {name} is of high resolution")
+    without_data = config.get("InsufficientDataHealthStatus") or "LastKnownStatus"
+    return {"alarm": alarm, "alarm_identifier": identifier, "without_data": without_data}
 
 
 def _deletion() -> None:
@@ -107,6 +172,8 @@ def _health_check(check: Any) -> HealthCheck:
         disabled=_is_true(check.disabled),
         children=tuple(check.children or ()),
         healthy_children=int(check.health_threshold or 0),
+        alarm=getattr(check, "alarm", None),
+        without_data=getattr(check, "without_data", "LastKnownStatus"),
     )
 
 
