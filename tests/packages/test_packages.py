@@ -14,7 +14,10 @@ from rekindle.errors import InputError
 from rekindle.inventory import Inventory
 from rekindle.packages import Package, Service
 
-VALUES = {"artifacts": "s3://upstream"}
+VALUES = {
+    "artifacts": "s3://upstream",
+    "digests": dict.fromkeys(("kafka.tgz", "jre.tgz", "orders.tgz", "edge.tgz"), "d" * 64),
+}
 LINKS = {name: f"http://mirror/sha256/0/{name}" for name in ("kafka.tgz", "jre.tgz", "orders.tgz", "edge.tgz")}
 SCHEMAS = Path(__file__).parent / "schemas"
 
@@ -207,3 +210,40 @@ def test_the_same_files_give_the_same_repository(root: Path) -> None:
 
 def test_a_restored_volume_makes_its_own_installation_known_and_no_other(root: Path) -> None:
     assert packages.holders(loaded(root).values(), {"kafka-2": "snap-1"}) == {"/kafka-2"}
+
+
+def pinned(root: Path, **change: Any) -> None:
+    package = root / "edge" / "package.yaml"
+    artifact = {**yaml.safe_load(package.read_text())["artifacts"][0], **change}
+    edit(package, {"artifacts": [{key: value for key, value in artifact.items() if value is not None}]})
+
+
+@pytest.mark.parametrize(("user", "is_refused"), [(None, True), ("root", True), ("nobody", False)])
+def test_what_runs_as_root_is_known_by_its_digest(
+    root: Path, inventory: Inventory, user: str | None, is_refused: bool
+) -> None:
+    pinned(root, sha256=None)
+    template = root / "edge" / "app.json.j2"
+    template.write_text(
+        template.read_text().replace("{", f'{{"user": {json.dumps(user)},', 1) if user else template.read_text()
+    )
+    (edge,) = packages.services(loaded(root)["edge"], inventory, LINKS)
+    if not is_refused:
+        packages.check([edge], inventory)
+        return
+    with pytest.raises(InputError, match=r"run as root, so artifact edge\.tgz needs its `sha256`"):
+        packages.check([edge], inventory)
+
+
+def test_a_pinned_artifact_needs_nothing_more(root: Path, inventory: Inventory) -> None:
+    (edge,) = packages.services(loaded(root)["edge"], inventory, LINKS)
+    packages.check([edge], inventory)
+    (source,) = packages.sources(loaded(root)["edge"], inventory)
+    assert source.sha256 == "d" * 64
+
+
+@pytest.mark.parametrize("digest", ["{{ 'd' * 63 }}", "{{ 'D' * 64 }}", "{{ values.artifacts }}", "{{ 'd' * 64 }}\n"])
+def test_a_digest_that_is_none_is_told(root: Path, inventory: Inventory, digest: str) -> None:
+    pinned(root, sha256=digest)
+    with pytest.raises(InputError, match=r"sha256 is .*, not 64 hexadecimal digits"):
+        packages.sources(loaded(root)["edge"], inventory)

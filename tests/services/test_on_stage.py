@@ -21,6 +21,11 @@ from rekindle.inventory import parse
 from rekindle.plan import Declared, Driver, Step
 from rekindle.secrets import Keyring, Secret
 
+VALUES = {
+    "artifacts": "s3://upstream",
+    "digests": dict.fromkeys(("kafka.tgz", "jre.tgz", "orders.tgz", "edge.tgz"), "d" * 64),
+}
+
 pytestmark = pytest.mark.integration
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -57,7 +62,7 @@ def applied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applied]:
 
 
 def _applied(url: str, client: Client, folder: Path, served: str) -> Applied:
-    found = packages.load(PROJECT / "packages", "dev", {"artifacts": "s3://upstream"})
+    found = packages.load(PROJECT / "packages", "dev", VALUES)
     inventory = parse(yaml.safe_load((Path(__file__).parent / "inventory.yaml").read_text()), where="test")
     for made in services.generated(found):
         (folder / made.name).write_bytes(made.body)

@@ -28,7 +28,13 @@ from rekindle.verbs import supplies
 
 ROOT = Path(__file__).parents[2]
 KEYRING = Keyring(b"k" * 32)
-PINS = {"installer": "a" * 64, "edge.tgz": "b" * 64}
+PINS = {
+    "installer": "a" * 64,
+    "edge.tgz": "1" * 64,
+    "orders.tgz": "2" * 64,
+    "kafka.tgz": "3" * 64,
+    "jre.tgz": "4" * 64,
+}
 REGION = "us-east-1"
 
 
@@ -64,10 +70,8 @@ def project(tmp_path: Path) -> Path:
     document = yaml.safe_load(values.read_text())
     settings = document["config"]["rekindle:environment"]
     settings["dcos"]["installer"]["sha256"] = PINS["installer"]
-    settings["values"] = {"artifacts": "https://example.org"}
+    settings["values"] = {"artifacts": "https://example.org", "digests": PINS}
     values.write_text(yaml.safe_dump(document))
-    edge = folder / "packages" / "edge" / "package.yaml"
-    edge.write_text(edge.read_text().replace('/edge.tgz"', f'/edge.tgz"\n    sha256: {PINS["edge.tgz"]}'))
     return folder
 
 
@@ -120,10 +124,7 @@ def test_what_is_pinned_is_asked_for_by_its_digest(project: Path) -> None:
     asked = {url.rpartition("/")[2]: digest for url, digest in mirror(op).ensured.items()}
     assert asked == {
         "dcos_generate_config.sh": PINS["installer"],
-        "edge.tgz": PINS["edge.tgz"],
-        "orders.tgz": None,
-        "kafka.tgz": None,
-        "jre.tgz": None,
+        **{name: PINS[name] for name in ("edge.tgz", "orders.tgz", "kafka.tgz", "jre.tgz")},
     }
     digests = {a.name: a.sha256 for a in found.release.artifacts}
     assert (digests["dcos_generate_config.sh"], digests["edge.tgz"]) == (PINS["installer"], PINS["edge.tgz"])

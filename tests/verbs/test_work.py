@@ -54,7 +54,8 @@ class World:
 
     def supplies(self) -> Supplies:
         settings = environment.load(self.project, "dev")
-        values = {**settings.values, "artifacts": "s3://upstream"}
+        digests = dict.fromkeys(("kafka.tgz", "jre.tgz", "orders.tgz", "edge.tgz"), "d" * 64)
+        values = {**settings.values, "artifacts": "s3://upstream", "digests": digests}
         found = packages.load(self.project / "packages", "dev", values)
         self.cluster.packages |= {(p.universe.name, p.universe.version): p.universe for p in found if p.universe}
         names = [s.name for s in services.fetched(found, self.operation.inventory)]

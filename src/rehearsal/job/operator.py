@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -139,16 +139,25 @@ class Operator:
         }
         settings["dcos"]["installer"] = {
             "url": f"s3://{UPSTREAM_BUCKET}/{INSTALLER}",
-            "sha256": sha256((self.downloads / INSTALLER).read_bytes()).hexdigest(),
+            "sha256": _digest(self.downloads / INSTALLER),
         }
         settings["dcos"]["container_runtime"] = "none"  # machines inside one machine have no Docker
-        settings.setdefault("values", {}).update(artifacts=f"s3://{UPSTREAM_BUCKET}", hosts={"kernel": "shared"})
+        settings.setdefault("values", {}).update(
+            artifacts=f"s3://{UPSTREAM_BUCKET}",
+            digests={archive.name: _digest(archive) for archive in sorted(self.downloads.glob("*.tgz"))},
+            hosts={"kernel": "shared"},
+        )
         path.write_text(yaml.safe_dump(document, sort_keys=False))
 
     def _ami(self, region: str) -> str:
         images = self.client("ec2", region).describe_images(Filters=[{"Name": "name", "Values": [AMI_NAME]}])["Images"]
         image_id: str = images[0]["ImageId"]
         return image_id
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
 
 
 def python(*argv: str) -> Sequence[str]:

@@ -38,10 +38,18 @@ def _problems(service: Service, inventory: Inventory) -> Iterator[str]:
     hosts = [host for host in inventory.hosts if service.may_run_on(host)]
     if not hosts:
         yield f"{service.app_id}: no {service.agent_role.value} meets its constraints"
+    yield from _unpinned(service)
     yield from _port_problems(service)
     yield from _volume_problems(service, hosts, inventory)
     if fixed_ports(app) and int(app.get("instances", 1)) > len(hosts) > 0:
         yield f"{service.app_id}: {app['instances']} instances with fixed ports, and {len(hosts)} agents for them"
+
+
+def _unpinned(service: Service) -> Iterator[str]:
+    """What runs as root is known by its digest, whatever its address gives today."""
+    for artifact in service.package.spec.artifacts if service.is_root else ():
+        if artifact.sha256 is None:
+            yield f"{service.app_id}: its tasks run as root, so artifact {artifact.name} needs its `sha256`"
 
 
 def fixed_ports(app: Any) -> tuple[int, ...]:

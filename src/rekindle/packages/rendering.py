@@ -1,5 +1,6 @@
 """Packages rendered for one inventory: each installation's app or options, its files, its volumes."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from rekindle.errors import InputError
 from rekindle.inventory import Host, Inventory, Role, Volume
 from rekindle.packages.loading import Package
 from rekindle.packages.merging import merged
-from rekindle.packages.schema import SECRETS_FOLDER, ArtifactSpec, InstanceSpec, SecretSpec
+from rekindle.packages.schema import DIGEST, SECRETS_FOLDER, ArtifactSpec, InstanceSpec, SecretSpec
 from rekindle.parsing import NOT_RENDERED, json_value, mapping, nearest, read_text, shown
 from rekindle.templating import Sandbox, reason
 
@@ -48,6 +49,11 @@ class Service:
     @property
     def where(self) -> str:
         return str(self.package.template)
+
+    @property
+    def is_root(self) -> bool:
+        """Whether its tasks run as root, as those of open DC/OS's Marathon do unless the app names another user."""
+        return self.app.get("user") in (None, "root")
 
     @property
     def agent_role(self) -> Role:
@@ -128,8 +134,20 @@ def _shared_context(package: Package, inventory: Inventory) -> dict[str, Any]:
 
 
 def _source(artifact: ArtifactSpec, context: Mapping[str, Any], where: str) -> Source:
-    url = _text(artifact.url, context, f"{where}, artifact {artifact.name}")
-    return Source(artifact.name, url, artifact.sha256)
+    place = f"{where}, artifact {artifact.name}"
+    url = _text(artifact.url, context, place)
+    return Source(artifact.name, url, artifact.sha256 and _digest(artifact.sha256, context, place))
+
+
+def _digest(text: str, context: Mapping[str, Any], where: str) -> str:
+    digest = _text(text, context, where)
+    if not re.fullmatch(DIGEST, digest):
+        raise InputError(
+            f"sha256 is {shown(digest)!a}, not 64 hexadecimal digits",
+            where=where,
+            next_step="Give it what `sha256sum` says of the file.",
+        )
+    return digest
 
 
 def _links(package: Package, links: Mapping[str, str]) -> dict[str, str]:

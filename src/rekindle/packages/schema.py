@@ -16,16 +16,17 @@ PATH = r"^(/[A-Za-z0-9_+-][A-Za-z0-9._+-]*)+$"  # no part of it is hidden, `.` o
 USER = r"^[a-z_][a-z0-9_-]{0,31}$"  # useradd(8)
 FILE = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 REQUEST = r"^/[A-Za-z0-9._~/?&=%:@+-]*$"  # nothing that curl expands
+DIGEST = r"^[0-9a-f]{64}$"
 OPTION = r"^[^.\s]+(\.[^.\s]+)*$"
 DAY = 86_400.0
 
 
 class ArtifactSpec(Frozen):
-    """Something that tasks fetch; `url` may use values. Its name is unique among all packages."""
+    """Something that tasks fetch; `url` and `sha256` may use values. Its name is unique among all packages."""
 
     name: str = Field(pattern=FILE, max_length=200)
     url: str
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    sha256: str | None = Field(default=None, pattern=rf"{DIGEST}|\{{")
 
 
 class SecretSpec(Frozen):
