@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,9 @@ os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 # The models of AWS's services are hundreds of thousands of objects that stay: looking through them again and again for
 # garbage takes a third of the time that the tests of moto and Pulumi take.
 gc.set_threshold(50_000, 20, 20)
+
+# Whoever starts the tests in the background of a shell starts them with Ctrl-C ignored, and some of them send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long one example takes says how busy the machine is, not whether the property holds.
 settings.register_profile("rekindle", deadline=None)
