@@ -223,6 +223,15 @@ class Interrupted(Memory):
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
 
+@pytest.fixture
+def ctrl_c():
+    """It interrupts, though a shell that starts commands in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_after_ctrl_c_only_what_already_runs_ends():
     driver, log = Interrupted("write"), Log()
     steps = diff([declared("file:a", A, target=f"h{n}") for n in range(20)], {})
@@ -232,6 +241,7 @@ def test_after_ctrl_c_only_what_already_runs_ends():
     assert Counter(event for event, _ in log.lines) == {event: len(driver.writes) for event in ("begun", "succeeded")}
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_after_ctrl_c_no_other_target_is_read():
     driver = Interrupted("read")
     with pytest.raises(KeyboardInterrupt):
