@@ -181,9 +181,10 @@ def test_what_may_start_does_not_wait_for_the_slowest_target():
 
 
 def test_one_target_is_never_written_by_two_drivers_at_once():
-    files, log = Gate("file:a", seconds=0.05), Log()
+    files, log = Gate("file:a", seconds=0.1), Log()
     apps = Gate(other="app:b", began=files.began)
-    apply(plan_of(diff([declared("file:a", A), declared("app:b", A)], {})), {"file": files, "app": apps}, log, log)
+    wanted = [declared("file:a", A), declared("app:b", A), declared("file:a2", A, target="h2")]  # h2 ends meanwhile
+    apply(plan_of(diff(wanted, {})), {"file": files, "app": apps}, log, log)
     assert (files.heard, files.began.is_set()) == (False, True)
 
 
@@ -221,14 +222,6 @@ class Interrupted(Memory):
         time.sleep(0.05)  # by then all threads have started, and the main one waits for them
         if first:
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-
-
-@pytest.fixture
-def ctrl_c():
-    """It interrupts, though a shell that starts commands in the background has them ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("ctrl_c")

@@ -353,7 +353,7 @@ def test_what_cannot_be_accepted_is_told_with_what_could_be() -> None:
     with pytest.raises(InputError, match="nothing of that name is missing; nothing is missing"):
         plan_of(READY, Choices(accept_loss=frozenset({"kafka-3"})))
     missing = replace(READY, whole_copies=frozenset({"copy-kafka-1"}))
-    with pytest.raises(InputError, match="nothing of that name is missing; .*kafka-2"):
+    with pytest.raises(InputError, match=r"nothing of that name is missing; .*kafka-2"):
         plan_of(missing, Choices(accept_loss=frozenset({"kafka-3"})))
 
 
