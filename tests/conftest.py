@@ -36,6 +36,14 @@ def pytest_collection_finish() -> None:
     gc.freeze()  # what was imported stays
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """SIGINT interrupts, though a shell that starts commands in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="session")
 def atomic_s3() -> Iterator[None]:
     """moto's S3 creates a key once however many contend for it, as S3 does."""

@@ -6,7 +6,7 @@ No I/O of its own: drivers read and write, a recorder (the journal) remembers.
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -162,14 +162,14 @@ def diff(declared: Iterable[Declared], facts: Mapping[Key, State | None]) -> tup
     """The steps from facts to what is declared, each after what it needs; what is already so has none."""
     wanted = in_order(declared)
     changing = {d.key for d in wanted if facts.get(d.key) != d.state}
-    needs = {d.key: d.needs for d in wanted}
+    needs = _needs_that_change(wanted, changing)
     return tuple(
         Step(
             target=d.target,
             subject=d.subject,
             before=facts.get(d.key),
             after=d.state,
-            needs=frozenset(_nearest_changing(d, needs, changing)),
+            needs=needs[d.key],
         )
         for d in wanted
         if d.key in changing
@@ -371,18 +371,12 @@ class _Run:
         return self.drivers[step.kind]
 
 
-def _nearest_changing(start: Declared, needs: Mapping[Key, frozenset[Key]], changing: set[Key]) -> Iterable[Key]:
-    """Needs of `start` that change, looking through those that do not."""
-    stack, seen = list(start.needs), set[Key]()
-    while stack:
-        key = stack.pop()
-        if key in seen:
-            continue
-        seen.add(key)
-        if key in changing:
-            yield key
-        else:
-            stack.extend(needs[key])
+def _needs_that_change(in_order: Iterable[Declared], changing: Set[Key]) -> dict[Key, frozenset[Key]]:
+    """What changes among the needs of each, looking through those that do not; needs come first."""
+    found: dict[Key, frozenset[Key]] = {}
+    for d in in_order:
+        found[d.key] = frozenset().union(*({need} if need in changing else found[need] for need in d.needs))
+    return found
 
 
 def _refuse_stale(steps: Sequence[Step], seen: Mapping[str, State | None]) -> None:

@@ -124,6 +124,11 @@ def test_one_that_is_attached_to_nothing_is_at_rest() -> None:
             ["vol-0abc leaf 259:1", "vol-0abc mount 259:1 / /a", "vol-0abc leaf 259:2"],
             "no mount of its block device 259:2",
         ),
+        (
+            ATTACHED,
+            [f"vol-0abc leaf 259:{number}" for number in range(9)],
+            "device 259:0, 259:1, 259:2, 259:3, 259:4, 259:5, 259:6, 259:7, 259:8",
+        ),
         # nothing says what lies on it
         (ATTACHED, ["vol-0abc mount 7:0 / /v"], "which has no device"),
         (replace(ATTACHED, attached_to="i-9"), [], "is attached to i-9, which is no host of the inventory"),

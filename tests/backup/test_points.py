@@ -142,6 +142,23 @@ def package(name: str, backup: BackupSpec | None) -> Packaged:
     return Packaged(name, backup)
 
 
+def test_a_barrier_is_noted_with_the_moment_before_it_was_asked() -> None:
+    asked = []
+
+    def now() -> datetime:
+        asked.append("the clock")
+        return AT
+
+    def barrier() -> Mapping[str, Any]:
+        asked.append("the service")
+        return {"offsets": {"0": 7}}
+
+    group = Group(name="kafka", volumes=VOLUMES[:2], barrier=barrier)
+    assert barriers.noted(group, now) == {"kafka": {"at": AT.isoformat(), "said": {"offsets": {"0": 7}}}}
+    assert asked == ["the clock", "the service"]
+    assert barriers.noted(Group(name="web", volumes=()), now) == {}
+
+
 def test_no_volume_is_left_out() -> None:
     declared = Group(name="kafka", volumes=VOLUMES[:1], is_frozen=False)
     found = barriers.completed([declared], VOLUMES)

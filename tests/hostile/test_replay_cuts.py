@@ -17,6 +17,7 @@ def supersede_again(work: WORK) -> dict[str, object]:
     return {}
 
 
+@pytest.mark.integration  # two replays in a region of their own, cut and gone on with
 @pytest.mark.parametrize(
     ("is_broken", "harm"), [(False, []), (True, ["the lost environment's marks are [1, 1]"])], ids=["whole", "broken"]
 )

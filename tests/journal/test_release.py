@@ -350,6 +350,28 @@ def test_a_bundle_that_unpacks_to_more_than_any_may_is_given_up_early(
     assert peak < 2**23
 
 
+@pytest.mark.parametrize(("spare", "is_opened"), [(0, True), (-1, False)])
+def test_a_bundle_may_have_all_bytes_that_one_may_have(
+    project: Path, monkeypatch: pytest.MonkeyPatch, spare: int, is_opened: bool
+) -> None:
+    made = Release.of(project)
+    monkeypatch.setattr(release, "MOST_UNPACKED", len(gzip.decompress(made.body)) + spare)
+    if is_opened:
+        made.verify()
+    else:
+        with pytest.raises(JournalDamaged, match="bytes unpacked"):
+            made.verify()
+
+
+@pytest.mark.parametrize(("size", "is_one"), [(0, True), (1, True), (-1, False)])
+def test_an_artifact_may_be_empty(size: int, is_one: bool) -> None:
+    if is_one:
+        assert Artifact(name="a", url="", sha256="a" * 64, size=size).size == size
+    else:
+        with pytest.raises(ValueError, match="size"):
+            Artifact(name="a", url="", sha256="a" * 64, size=size)
+
+
 def test_a_bundle_of_many_files_is_given_up_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(release, "MOST_FILES", 3)
     bomb = packed([(f"stacks/{number}", b"") for number in range(9)])

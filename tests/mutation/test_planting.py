@@ -1,9 +1,14 @@
 """What is planted, by kind; and where nothing is."""
 
 import ast
+from pathlib import Path
+from queue import Queue
 
+import mutate
 import pytest
-from faults import faults_of
+from faults import Fault, faults_of
+from mutate import Planted, Trial
+from rooms import Room
 
 PLANTED = [
     ("if a:\n    go()", "if (not (a)):\n    go()"),
@@ -69,3 +74,32 @@ def test_what_is_planted_can_be_read_again_and_is_told_by_its_line() -> None:
     assert {fault.line for fault in faults_of(source)} == {2, 4, 5, 6}
     for fault in faults_of(source):
         assert ast.parse(fault.plant(source))
+
+
+@pytest.mark.parametrize(
+    ("code", "is_noticed"),
+    [(0, False), (1, True), (2, True), (4, True), (5, False), (None, True)],  # 4: a conftest could not be read
+)
+def test_what_keeps_the_tests_from_passing_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: int | None, is_noticed: bool
+) -> None:
+    monkeypatch.setattr(Room, "tests", [Path("test_plan.py")])
+    room, copies = Room(mutate.ROOT, "plan"), Queue[Path]()
+    [module] = room.modules
+    (tmp_path / module).parent.mkdir(parents=True)
+    copies.put(tmp_path)
+    monkeypatch.setattr(mutate, "_run", lambda *asked: (0, ""))
+    trial = Trial(copies)
+    trial.learn(room)
+    monkeypatch.setattr(mutate, "_run", lambda *asked: (code, ""))
+    fault = Fault(start=0, end=0, text="pass\n", line=1, was="", now="pass")
+    assert trial.is_noticed(Planted(room, module, fault)) is is_noticed
+    assert (tmp_path / module).read_bytes() == (mutate.ROOT / module).read_bytes()  # for the next fault
+
+
+def test_tests_that_could_not_be_run_end_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = Trial(Queue())
+    trial._seconds["plan"] = 1.0
+    monkeypatch.setattr(Trial, "_tested", lambda *asked: (3, "INTERNALERROR"))
+    with pytest.raises(SystemExit, match="could not be run"):
+        trial.is_noticed(Planted(Room(mutate.ROOT, "plan"), Path("a.py"), Fault(0, 0, "", 1, "", "")))

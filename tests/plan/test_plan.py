@@ -45,7 +45,7 @@ class Log:
     """A recorder and a watcher that keep what they are told."""
 
     def __init__(self):
-        self.lines = []
+        self.lines, self.told = [], []
 
     @contextmanager
     def entry(self, steps: Sequence[Step]) -> Iterator[None]:
@@ -57,9 +57,11 @@ class Log:
             raise
         self.lines.append(("succeeded", steps[0].target))
 
-    def started(self, steps): ...
+    def started(self, steps):
+        self.told.append(("started", steps[0].target))
 
-    def finished(self, steps, error): ...
+    def finished(self, steps, error):
+        self.told.append(("finished", steps[0].target, error and error.what))
 
 
 def run(plan, driver):
@@ -98,6 +100,26 @@ def test_what_needs_an_unchanged_subject_waits_for_what_that_one_needs():
     assert [(s.subject, set(s.needs)) for s in steps] == [("file:a", set()), ("file:c", {("h", "file:a")})]
 
 
+def test_a_need_that_is_reached_by_two_ways_is_waited_for_once():
+    diamond = [
+        declared("file:d", A, needs=[("h", "file:b"), ("h", "file:c")]),
+        declared("file:b", A, needs=[("h", "file:a")]),
+        declared("file:c", A, needs=[("h", "file:a")]),
+        declared("file:a", A),
+    ]
+    facts = {("h", "file:b"): A, ("h", "file:c"): A}
+    needs = {s.subject: s.needs for s in diff(diamond, facts)}
+    assert needs == {"file:a": frozenset(), "file:d": {("h", "file:a")}}
+    needs = {s.subject: s.needs for s in diff(diamond, {("h", "file:c"): A})}
+    assert needs["file:d"] == {("h", "file:a"), ("h", "file:b")}
+
+
+def test_what_needs_a_chain_that_does_not_change_waits_for_nothing():
+    chain = [declared("file:0", A), *(declared(f"file:{n}", A, needs=[("h", f"file:{n - 1}")]) for n in range(1, 5))]
+    [step] = diff(chain, {d.key: A for d in chain[:-1]})
+    assert (step.subject, step.needs) == ("file:4", frozenset())
+
+
 def test_a_cycle_is_named():
     with pytest.raises(InputError, match=r"app:a → app:b → app:a|app:b → app:a → app:b"):
         in_order([declared("app:a", A, needs=[("h", "app:b")]), declared("app:b", A, needs=[("h", "app:a")])])
@@ -134,6 +156,51 @@ def test_a_failure_stops_what_needs_it_and_nothing_else():
     assert [target for target, _ in driver.writes] == ["h2"]
 
 
+class Gate(Memory):
+    """A driver whose write of one subject finds out whether that of another begins meanwhile."""
+
+    def __init__(self, waits="", other="", seconds=0.0, began=None):
+        super().__init__()
+        self.waits, self.other, self.seconds = waits, other, seconds
+        self.began, self.heard = began or threading.Event(), None
+
+    def write(self, target, steps):
+        subjects = [s.subject for s in steps]
+        if self.other in subjects:
+            self.began.set()
+        if self.waits in subjects:
+            self.heard = self.began.wait(self.seconds)
+        super().write(target, steps)
+
+
+def test_what_may_start_does_not_wait_for_the_slowest_target():
+    driver = Gate("file:slow", "file:last", seconds=5)
+    wanted = [declared("file:slow", A, target="h1"), declared("file:a", A, target="h2")]
+    run(plan_of(diff([*wanted, declared("file:last", A, target="h3", needs=[("h2", "file:a")])], {})), driver)
+    assert driver.heard
+
+
+def test_one_target_is_never_written_by_two_drivers_at_once():
+    files, log = Gate("file:a", seconds=0.1), Log()
+    apps = Gate(other="app:b", began=files.began)
+    wanted = [declared("file:a", A), declared("app:b", A), declared("file:a2", A, target="h2")]  # h2 ends meanwhile
+    apply(plan_of(diff(wanted, {})), {"file": files, "app": apps}, log, log)
+    assert (files.heard, files.began.is_set()) == (False, True)
+
+
+def test_who_watches_is_told_of_each_batch_that_it_began_and_how_it_ended():
+    driver, log = Memory(broken=["h1"]), Log()
+    steps = diff([declared("file:a", A, target=t) for t in ("h1", "h2")], {})
+    with pytest.raises(Incomplete):
+        apply(plan_of(steps), {"file": driver}, log, log)
+    assert sorted(log.told) == [
+        ("finished", "h1", "it broke"),
+        ("finished", "h2", None),
+        ("started", "h1"),
+        ("started", "h2"),
+    ]
+
+
 class Interrupted(Memory):
     """A slow driver; at its first write, or read, Ctrl-C is pressed."""
 
@@ -157,6 +224,7 @@ class Interrupted(Memory):
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_after_ctrl_c_only_what_already_runs_ends():
     driver, log = Interrupted("write"), Log()
     steps = diff([declared("file:a", A, target=f"h{n}") for n in range(20)], {})
@@ -166,6 +234,7 @@ def test_after_ctrl_c_only_what_already_runs_ends():
     assert Counter(event for event, _ in log.lines) == {event: len(driver.writes) for event in ("begun", "succeeded")}
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_after_ctrl_c_no_other_target_is_read():
     driver = Interrupted("read")
     with pytest.raises(KeyboardInterrupt):
@@ -196,6 +265,12 @@ def test_success_is_recorded_only_when_it_reads_back():
 def test_a_plan_file_reads_back_as_the_same_plan():
     plan = plan_of(diff([declared("file:b", A, needs=[("h", "file:a")]), declared("file:a", B)], {("h", "file:a"): A}))
     assert Plan.from_json(plan.to_json(), where="x") == plan
+
+
+def test_one_plan_is_one_file_whatever_the_order_of_what_its_steps_need():
+    needs = [("h", f"file:{n}") for n in range(20)]
+    step = Step(target="h", subject="app:a", before=None, after=A, needs=frozenset(needs))
+    assert json.loads(plan_of([step]).to_json())["steps"][0]["needs"] == sorted(map(list, needs))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"version": 99}), '{"version": 1, "steps": [{}]}'])

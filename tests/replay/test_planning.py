@@ -310,6 +310,53 @@ def test_what_was_heard_is_told(public_name: Answer | None, region_api: Answer, 
     assert not set(said) - set(notes)
 
 
+ALWAYS = {
+    "the lost region's API: no answer: timed out",
+    "the public name: no answer: timed out",
+    "dev-dr will be unprotected: its journal and snapshots are in its own region",
+    "restored EBS volumes load lazily: on AWS the first reads are slower than what a rehearsal measures",
+}
+NOBODY_SAID = "nobody said when it failed: RPO is counted up to now (--failed-since gives the moment)"
+
+
+@pytest.mark.parametrize(
+    ("changed", "failed_since", "more"),
+    [
+        ({}, NOON, set()),
+        ({}, None, {NOBODY_SAID}),
+        ({"begun": BEGUN}, NOON, {"goes on with the replay that began at 2026-11-21 12:00:00 UTC"}),
+        (
+            {"wanted_volumes": {"kafka-1": 1, "kafka-2": 1, "b": 1, "a": 1}},
+            NOON,
+            {f"volume {name} is in no restore point and begins empty" for name in "ab"},
+        ),
+    ],
+)
+def test_what_is_noted_is_what_there_is_to_note(
+    changed: dict[str, Any], failed_since: datetime | None, more: set[str]
+) -> None:
+    notes = plan_of(replace(READY, **changed), Choices(failed_since=failed_since)).notes
+    assert set(notes) == ALWAYS | more
+    assert len(notes) == len(set(notes))
+
+
+@pytest.mark.parametrize(("changed", "is_resumed"), [({}, False), ({"begun": BEGUN}, True)])
+def test_it_says_whether_it_goes_on(changed: dict[str, Any], is_resumed: bool) -> None:
+    assert plan_of(replace(READY, **changed), Choices()).is_resumed is is_resumed
+
+
+def test_without_a_release_it_names_none() -> None:
+    assert plan_of(replace(READY, release=None), Choices()).release == ""
+
+
+def test_what_cannot_be_accepted_is_told_with_what_could_be() -> None:
+    with pytest.raises(InputError, match="nothing of that name is missing; nothing is missing"):
+        plan_of(READY, Choices(accept_loss=frozenset({"kafka-3"})))
+    missing = replace(READY, whole_copies=frozenset({"copy-kafka-1"}))
+    with pytest.raises(InputError, match=r"nothing of that name is missing; .*kafka-2"):
+        plan_of(missing, Choices(accept_loss=frozenset({"kafka-3"})))
+
+
 def test_the_rpo_is_never_negative_and_absent_without_a_restore_point() -> None:
     assert plan_of(READY, Choices(failed_since=NOON - timedelta(hours=1))).rpo_seconds == 0
     assert plan_of(replace(READY, restore_point=None), Choices()).rpo_seconds is None

@@ -13,6 +13,7 @@ from rich.console import Console
 from test_planning import NOON, POINT, READY
 
 from rekindle.errors import Refused
+from rekindle.journal.entries import RestorePoint
 from rekindle.journal.holder import Holder
 from rekindle.journal.journal import Journal
 from rekindle.journal.lock import Lock
@@ -41,6 +42,8 @@ class World:
     built: list[Phase] = field(default_factory=list)
     cut: tuple[Phase, str] | None = None
     at: datetime = NOON
+    point: RestorePoint | None = POINT
+    tells: bool = True  # from when the name was answered
 
     def now(self) -> datetime:
         self.at += timedelta(seconds=1)
@@ -55,7 +58,7 @@ class World:
         self.built.append(phase)
         if self.cut == (phase, "after"):
             raise Killed
-        return {ANSWERS_SINCE: self.at.isoformat()} if phase is Phase.PUBLIC_NAME else {}
+        return {ANSWERS_SINCE: self.at.isoformat()} if phase is Phase.PUBLIC_NAME and self.tells else {}
 
     @contextmanager
     def journal(self) -> Iterator[Journal]:
@@ -72,7 +75,7 @@ class World:
                 self.actions(),
                 ledger,
                 Progress(Console(file=StringIO())),
-                restore_point=POINT,
+                restore_point=self.point,
                 started=self.now(),
                 folder="release",
                 now=self.now,
@@ -120,6 +123,28 @@ def test_the_clock_of_a_cut_replay_runs_from_its_first_beginning(world: World) -
     report = world.run(PLAN)
     assert report.replay_seconds > 3600
     assert next(p.seconds for p in report.phases if p.name == Phase.CHECKS) > 3600
+
+
+def test_it_reports_what_it_began_with_and_what_the_services_had_acknowledged(world: World) -> None:
+    report = world.run(PLAN, Choices(accept_loss=frozenset({"b", "a"})))
+    assert (report.environment, report.recovery_environment, report.epoch) == ("dev", "dev-dr", 1)
+    assert (report.release, report.restore_point, report.barrier) == ("r1", "rp-1", POINT.barrier)
+    assert (report.failed_since, report.rto_seconds, report.accepted_losses) == (None, None, ("a", "b"))
+    assert report.started < report.answers_since < report.ended
+
+
+def test_without_a_restore_point_it_promises_nothing(world: World) -> None:
+    world.point = None
+    empty = plan_of(replace(READY, restore_point=None), Choices(accept_loss=frozenset({"restore-point"})))
+    report = world.run(empty)
+    assert (report.restore_point, report.barrier, report.barrier_at, report.rpo_seconds) == (None, {}, None, None)
+
+
+def test_where_nobody_told_when_the_name_was_answered_it_was_by_the_end(world: World) -> None:
+    world.tells = False
+    report = world.run(PLAN, Choices(failed_since=NOON))
+    assert report.answers_since == report.ended
+    assert report.rto_seconds
 
 
 def test_a_replay_that_is_over_is_on_record(world: World) -> None:

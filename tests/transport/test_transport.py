@@ -219,6 +219,7 @@ def test_an_unreachable_host_is_named_and_the_others_go_on(sshd: Sshd, pins: Mem
         assert time.monotonic() - began < 0.5, "a host that was given up is not waited for again"
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_after_ctrl_c_no_other_host_is_called(sshd: Sshd, pins: MemoryPins) -> None:
     called: list[str] = []
 

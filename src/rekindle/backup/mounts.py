@@ -92,7 +92,7 @@ def _seen(hosts: Hosts, names: Mapping[str, str], volumes: Mapping[str, VolumeFa
     for facts in volumes.values():
         if host := names.get(facts.attached_to or ""):
             looks.setdefault(host, []).append(_look(facts))
-    asked = {host: f"{FIND}\n" + "\n".join(lines) for host, lines in sorted(looks.items())}
+    asked = {host: f"{FIND}\n" + "\n".join(lines) for host, lines in looks.items()}
     printed = all_of(hosts.each(asked, lambda host: hosts.facts(host, asked[host])))
     return {volume: seen for host, text in printed.items() for volume, seen in seen_in(host, text).items()}
 

@@ -87,7 +87,7 @@ class ReplayPlan:
     irreversible: tuple[str, ...]
     notes: tuple[str, ...]
     problems: tuple[Problem, ...]
-    is_resumed: bool = False
+    is_resumed: bool
 
     def require_possible(self) -> None:
         """Refused, with every problem named, unless there is none."""
