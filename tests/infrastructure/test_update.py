@@ -21,6 +21,7 @@ from rekindle.infrastructure.events import Events, name_of
 from rekindle.infrastructure.process import Process
 from rekindle.infrastructure.update import Update
 from rekindle.journal.entries import Operation
+from rekindle.process import started
 
 HERE = process.of(os.getpid())
 DEAD = replace(HERE, pid=2**22 + 1, start=1)
@@ -187,8 +188,13 @@ def test_a_lock_that_comes_back_is_a_failure(pulumi: Pulumi) -> None:
 
 @pytest.mark.parametrize(
     ("host", "pid", "ours"),
-    [("elsewhere", DEAD.pid, [DEAD]), (HERE.host, HERE.pid, [HERE]), (DEAD.host, DEAD.pid, [])],
-    ids=["of another host", "of a living engine", "of nobody on record"],
+    [
+        ("elsewhere", DEAD.pid, [DEAD]),
+        ("elsewhere", ELSEWHERE.pid, [ELSEWHERE]),
+        (HERE.host, HERE.pid, [HERE]),
+        (DEAD.host, DEAD.pid, []),
+    ],
+    ids=["of another host", "of another host on record", "of a living engine", "of nobody on record"],
 )
 def test_no_other_lock_is_taken_away(pulumi: Pulumi, host: str, pid: int, ours: list[Process]) -> None:
     pulumi.runs = [held(host, pid)]
@@ -289,19 +295,23 @@ def test_a_state_of_another_form_is_not_touched(pulumi: Pulumi, state: Any) -> N
     ],
 )
 def test_an_engine_is_on_record_before_it_begins_and_when_it_ended(
-    script: Script, tmp_path: Path, text: str, code: int, outcome: str
+    script: Script, monkeypatch: pytest.MonkeyPatch, text: str, code: int, outcome: str
 ) -> None:
-    kept = Record()
-    began = kept.began
+    kept, open_gate = Record(), engine._open_gate
 
-    def watched(engine_: Process, command: str) -> None:
-        assert not (tmp_path / "ran").exists()
-        began(engine_, command)
+    def watched(spawned: "subprocess.Popen[bytes]") -> None:
+        kept.told.append(("let go",))
+        open_gate(spawned)
 
-    kept.began = watched  # type: ignore[method-assign]
-    ended = engine.run(script(f"touch {tmp_path}/ran; {text}"), ["up", "--yes"], kept, lambda line: None)
-    assert (ended.code, kept.told) == (code, [("began", "pulumi up"), ("ended", outcome)])
-    assert (tmp_path / "ran").exists()
+    monkeypatch.setattr(engine, "_open_gate", watched)
+    ended = engine.run(script(text), ["up", "--yes"], kept, lambda line: None)
+    assert (ended.code, kept.told) == (code, [("began", "pulumi up"), ("let go",), ("ended", outcome)])
+
+
+def test_what_an_engine_leaves_running_ends_with_it(script: Script, tmp_path: Path) -> None:
+    left = f"sleep 60 >/dev/null 2>&1 & echo $! >{tmp_path}/left"
+    engine.run(script(left), ["up"], Record(), lambda line: None)
+    assert started(int((tmp_path / "left").read_text())) is None
 
 
 # The event log

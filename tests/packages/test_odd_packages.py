@@ -236,12 +236,15 @@ def test_what_is_wrong_with_a_file_of_a_universe_package_is_said(root: Path, fil
     ],
 )
 def test_a_schema_that_cannot_be_followed_is_named_and_nothing_is_fetched(
-    root: Path, schema: dict[str, Any], said: str
+    root: Path, monkeypatch: pytest.MonkeyPatch, schema: dict[str, Any], said: str
 ) -> None:
+    fetched: list[object] = []
+    monkeypatch.setattr("urllib.request.urlopen", lambda url, *more, **options: fetched.append(url))
     made = universe(root, "config.json", json.dumps(schema))()
     with pytest.raises(InputError, match=said) as caught:
         made.check({"a": "x"}, where="here")
     assert caught.value.where.endswith("config.json")
+    assert fetched == []
 
 
 def test_a_schema_may_refer_to_its_own_parts(root: Path) -> None:

@@ -226,13 +226,21 @@ def test_a_gate_that_was_not_passed_says_what_blocks_and_is_waited_for_again(wor
     assert world.changes() == []
 
 
-@pytest.mark.parametrize(("held", "tries"), [({"/orders"}, 2), ({"/orders", "/somebodys"}, 7)])
+@pytest.mark.parametrize(
+    ("held", "tries"),
+    [
+        ([{"/orders"}], 2),
+        ([{"/orders", "/somebodys"}], 7),
+        ([{"/orders"}, {"/orders", "/somebodys"}], 7),
+        ([{"/orders"}, {"/somebodys", "/others"}], 2),
+    ],
+)
 def test_its_own_stuck_deployment_gives_way_and_one_of_others_is_waited_for(
-    world: World, held: set[str], tries: int
+    world: World, held: list[set[str]], tries: int
 ) -> None:
     world.apply()
     world.edit("orders/values.yaml", "mem: 128", "mem: 256")
-    world.cluster.locked["d"] = held
+    world.cluster.locked = {f"d{number}": apps for number, apps in enumerate(held)}
     before = world.cluster.log.count("PUT /service/marathon/v2/apps/orders")
     world.apply()
     assert world.cluster.apps["/orders"]["mem"] == 256
