@@ -36,6 +36,15 @@ class Engine:
         self.provider.Configure(provider_pb2.ConfigureRequest(args=encode({"region": region})), self.context)
         return self
 
+    def check_config(self, config: dict[str, Any]) -> list[str]:
+        answer = self.provider.CheckConfig(provider_pb2.CheckRequest(news=encode(config)), self.context)
+        return [failure.reason for failure in answer.failures]
+
+    def diff_config(self, old: dict[str, Any], new: dict[str, Any]) -> Any:
+        return self.provider.DiffConfig(
+            provider_pb2.DiffRequest(old_inputs=encode(old), news=encode(new)), self.context
+        )
+
     def check(self, kind: str, inputs: dict[str, Any]) -> list[str]:
         request = provider_pb2.CheckRequest(urn=urn(kind), type=kind, news=encode(inputs))
         return [failure.reason for failure in self.provider.Check(request, self.context).failures]

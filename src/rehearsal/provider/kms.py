@@ -33,6 +33,7 @@ class Key(Resource):
         if "policy" in changed:
             aws.kms.put_key_policy(KeyId=id, PolicyName="default", Policy=new["policy"])
         if "tags" in changed:
+            aws.kms.untag_resource(KeyId=id, TagKeys=sorted(set(old.get("tags", {})) - set(new.get("tags", {}))))
             tags = [{"TagKey": key, "TagValue": value} for key, value in new.get("tags", {}).items()]
             aws.kms.tag_resource(KeyId=id, Tags=tags)
 

@@ -9,11 +9,14 @@ from rehearsal.provider.values import Properties
 
 
 def _retag(aws: Aws, kind: str, id: str, old: Properties, new: Properties) -> None:
-    gone = sorted(set(old.get("tags", {})) - set(new.get("tags", {})))
-    call: dict[str, Any] = {"AddTags": tag_list(new.get("tags"))}
-    if gone:
+    """Route 53 takes no empty list, of tags as of keys."""
+    call: dict[str, Any] = {}
+    if new.get("tags"):
+        call["AddTags"] = tag_list(new["tags"])
+    if gone := sorted(set(old.get("tags", {})) - set(new.get("tags", {}))):
         call["RemoveTagKeys"] = gone
-    aws.route53.change_tags_for_resource(ResourceType=kind, ResourceId=id, **call)
+    if call:
+        aws.route53.change_tags_for_resource(ResourceType=kind, ResourceId=id, **call)
 
 
 def _tags(aws: Aws, kind: str, id: str) -> dict[str, str]:
@@ -36,8 +39,7 @@ class Zone(Resource):
         return str(made["HostedZone"]["Id"]).rpartition("/")[2]
 
     def settle(self, aws: Aws, id: str, want: Properties) -> None:
-        if want.get("tags"):
-            _retag(aws, "hostedzone", id, {}, want)
+        _retag(aws, "hostedzone", id, {}, want)
 
     def update(self, aws: Aws, id: str, old: Properties, new: Properties) -> None:
         _retag(aws, "hostedzone", id, old, new)
@@ -87,8 +89,7 @@ class HealthCheck(Resource):
         return str(made["HealthCheck"]["Id"])
 
     def settle(self, aws: Aws, id: str, want: Properties) -> None:
-        if want.get("tags"):
-            _retag(aws, "healthcheck", id, {}, want)
+        _retag(aws, "healthcheck", id, {}, want)
 
     def update(self, aws: Aws, id: str, old: Properties, new: Properties) -> None:
         _retag(aws, "healthcheck", id, old, new)

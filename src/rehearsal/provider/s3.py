@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from rehearsal.provider.aws import Aws
+from botocore.exceptions import ClientError
+
+from rehearsal.provider.aws import Aws, code_of
 from rehearsal.provider.network import same_document
 from rehearsal.provider.resource import Resource, tag_list, tag_map
 from rehearsal.provider.values import Properties
@@ -26,6 +28,8 @@ class Bucket(Resource):
             aws.s3.put_bucket_tagging(Bucket=id, Tagging={"TagSet": tag_list(want["tags"])})
 
     def update(self, aws: Aws, id: str, old: Properties, new: Properties) -> None:
+        if not new.get("tags"):
+            aws.s3.delete_bucket_tagging(Bucket=id)
         self.settle(aws, id, new)
 
     def observe(self, aws: Aws, id: str, known: Properties) -> Properties:
@@ -35,7 +39,7 @@ class Bucket(Resource):
             "arn": f"arn:aws:s3:::{id}",
             "bucketDomainName": f"{id}.s3.amazonaws.com",
             "bucketRegionalDomainName": f"{id}.s3.{aws.region}.amazonaws.com",
-            "tags": _tags(aws, id) if "tags" in known else None,
+            "tags": _tags(aws, id),
         }
 
     def delete(self, aws: Aws, id: str, state: Properties) -> None:
@@ -132,7 +136,13 @@ class BucketPolicy(Resource):
 
 
 def _tags(aws: Aws, bucket: str) -> dict[str, str]:
-    return tag_map(aws.s3.get_bucket_tagging(Bucket=bucket)["TagSet"])
+    """None of a bucket that was never tagged, which S3 answers as an error."""
+    try:
+        return tag_map(aws.s3.get_bucket_tagging(Bucket=bucket)["TagSet"])
+    except ClientError as error:
+        if code_of(error) != "NoSuchTagSet":
+            raise
+        return {}
 
 
 def _empty(aws: Aws, bucket: str) -> None:

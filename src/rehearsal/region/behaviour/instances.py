@@ -71,10 +71,10 @@ def _creation() -> None:
 def _transitions() -> None:
     @replaces(Instance, "start")
     def start(original: Callable[..., Any], self: Any) -> Any:
-        previous = self._state
-        if previous.name == "stopped":
-            original(self)
-            set_state(self, "pending")
+        if self._state.name != "stopped":
+            return self._state
+        previous = original(self)
+        set_state(self, "pending")
         return previous
 
     @replaces(Instance, "stop")
