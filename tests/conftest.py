@@ -15,9 +15,6 @@ os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 # garbage takes a third of the time that the tests of moto and Pulumi take.
 gc.set_threshold(50_000, 20, 20)
 
-# Whoever starts the tests in the background of a shell starts them with Ctrl-C ignored, and some of them send it.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 # How long one example takes says how busy the machine is, not whether the property holds.
 settings.register_profile("rekindle", deadline=None)
 settings.load_profile("rekindle")
