@@ -187,5 +187,5 @@ def test_all_that_is_missing_is_named_at_once(machine: SimpleNamespace) -> None:
         "/var/tmp has 7 GiB free",
     ]
     assert preconditions.packages() == ["iproute2", "nftables"]
-    with pytest.raises(PreconditionMissing, match="(?s)needs root.*missing tools.*7 GiB free"):
+    with pytest.raises(PreconditionMissing, match=r"(?s)needs root.*missing tools.*7 GiB free"):
         preconditions.require()
