@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import pytest
+from slow_api import REGION, SlowApi
 
-from conftest import REGION, SlowApi
 from rekindle import infrastructure
 from rekindle.aws.clients import Clients
 from rekindle.errors import CommandFailed, LockHeld
