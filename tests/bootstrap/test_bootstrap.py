@@ -2,16 +2,18 @@
 
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jwt
 import pytest
 
-from rekindle import bootstrap, roles
+from rekindle import bootstrap, environment, roles
+from rekindle.drivers.hosts import KINDS, HostDriver
 from rekindle.errors import InputError, Refused
 from rekindle.inventory import Host, Inventory, Role, Ssh
 from rekindle.plan import Key, Observed, State
 from rekindle.secrets import Secret
+from rekindle.transport import Transport
 
 ROLES = Path(__file__).parents[2] / "roles"
 DCOS = roles.DcosSettings(version="2.1", installer_url="http://a/i.sh", installer_sha256="0" * 64)
@@ -103,6 +105,46 @@ def test_one_bootstrap_host_is_needed() -> None:
 
 def _plan(rendered: roles.Rendered, observed: Observed) -> Any:
     return bootstrap.plan("t", rendered, observed, release="r", journal_head="h")
+
+
+def test_each_kind_of_subject_of_hosts_has_a_driver() -> None:
+    found = bootstrap.drivers(cast(Transport, None), declared())
+    assert set(found) == set(KINDS)
+    assert all(isinstance(driver, HostDriver) for driver in found.values())
+
+
+def settings(values: dict[str, Any], **pool: Any) -> environment.Environment:
+    """The shipped environment with these values, its first pool changed so."""
+    found = environment.load(ROLES.parent, "dev")
+    (name, first), *others = found.pools.items()
+    changed = {name: first.model_copy(update=pool), **dict(others)}
+    return found.model_copy(update={"values": values, "pools": changed})
+
+
+@pytest.mark.parametrize("has_volumes", [True, False])
+def test_machines_are_what_pools_and_values_say(has_volumes: bool) -> None:
+    given = settings({"hosts": {"kernel": "shared"}}, has_volumes=has_volumes, resources="[]")
+    name = next(iter(given.pools))
+    found = bootstrap.host_settings(given)
+    assert found.kernel == "shared"
+    assert found.container_runtime == given.dcos.container_runtime
+    assert (name in found.volume_pools) is has_volumes
+    assert found.resources == {n: pool.resources for n, pool in given.pools.items() if pool.resources is not None}
+    assert found.resources[name] == "[]"
+    assert bootstrap.host_settings(settings({})).os == "debian-12"
+    assert bootstrap.host_settings(settings({"hosts": {"container_runtime": "none"}})).container_runtime == "none"
+
+
+def test_a_pool_that_offers_all_of_its_machine_has_no_resources_of_its_own() -> None:
+    given = settings({}, resources=None)
+    assert next(iter(given.pools)) not in bootstrap.host_settings(given).resources
+
+
+@pytest.mark.parametrize("hosts", [["kernel"], {"kernle": "own"}])
+def test_values_of_machines_that_do_not_fit_are_named_with_their_environment(hosts: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        bootstrap.host_settings(settings({"hosts": hosts}))
+    assert str(caught.value).startswith("environment dev, values.hosts")
 
 
 class Kept(dict[str, Secret]):

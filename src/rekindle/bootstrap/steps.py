@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from rekindle.bootstrap.declare import INSTALL
 from rekindle.drivers.hosts import KINDS, HostDriver
 from rekindle.errors import Refused
-from rekindle.plan import Action, Driver, Key, Observed, Plan, State, Step, diff
+from rekindle.plan import Driver, Key, Observed, Plan, State, Step, diff
 from rekindle.roles import Rendered
 from rekindle.transport import Transport
 
@@ -31,7 +31,7 @@ def plan(environment: str, rendered: Rendered, observed: Observed, *, release: s
 def _refuse_changes_of_fixed(steps: Iterable[Step], fixed: frozenset[Key], facts: Mapping[Key, State | None]) -> None:
     for step in steps:
         is_installed = facts.get((step.target, INSTALL)) is not None
-        if step.key in fixed and is_installed and step.action is not Action.NOTHING:
+        if step.key in fixed and is_installed:
             raise Refused(
                 f"{step.subject} would change, and Mesos does not start an agent whose attributes or resources changed",
                 where=step.target,
