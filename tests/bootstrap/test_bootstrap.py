@@ -73,6 +73,11 @@ def test_a_host_is_installed_after_all_else_on_it_and_gated_after_that() -> None
     assert ("private-1", "install:dcos") in needs("private-1", "gate:registered")
 
 
+def test_the_gate_of_the_bootstrap_host_asks_that_host_for_the_installer() -> None:
+    gate = next(d for d in declared().declared if d.key == ("bootstrap", "gate:serving"))
+    assert "http://10.0.0.2/dcos_install.sh" in str(gate.state)
+
+
 def facts(rendered: roles.Rendered, *without: str) -> dict[Key, State | None]:
     return {d.key: d.state for d in rendered.declared if d.target not in without}
 
