@@ -1,6 +1,7 @@
 """A secret shows itself to nobody, and its keys open only under their own environment."""
 
 import base64
+import hmac
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -53,6 +54,12 @@ def test_each_purpose_has_its_own_key() -> None:
     assert len({keyring.mac_key, keyring.digest_key, b"1" * 32}) == 3
 
 
+def test_a_mac_is_of_the_body_and_the_key() -> None:
+    keyring = Keyring(b"1" * 32)
+    assert keyring.mac(b"a") == hmac.new(keyring.mac_key, b"a", "sha256").hexdigest()
+    assert len({keyring.mac(b"a"), keyring.mac(b"b"), Keyring(b"2" * 32).mac(b"a")}) == 3
+
+
 @pytest.mark.parametrize(
     ("keyring", "context", "change"),
     [
@@ -69,8 +76,9 @@ def test_only_the_same_key_context_and_bytes_decrypt(keyring: Keyring, context: 
     mine = Keyring(b"1" * 32)
     body = mine.encrypt(Secret("hunter2"), context="here")
     assert mine.decrypt(body, context="here") == Secret("hunter2")
-    with pytest.raises(InputError, match="cannot be decrypted"):
+    with pytest.raises(InputError, match="cannot be decrypted") as caught:
         keyring.decrypt(change(body), context=context)
+    assert caught.value.where == context
 
 
 @given(st.binary(max_size=200))
@@ -129,6 +137,25 @@ def test_an_odd_envelope_is_an_error_of_ours(envelope: Envelope, change: dict[st
     _, wrapped = envelope.wrap_new("dev")
     with pytest.raises(RekindleError):
         envelope.unwrap("dev", {**wrapped, **change})
+
+
+@pytest.mark.parametrize("name", ["wrapped", "salt"])
+def test_what_is_not_quite_base64_is_not_read_as_if_it_were(name: str) -> None:
+    envelope = PassphraseEnvelope(Secret("open sesame"))
+    _, wrapped = envelope.wrap_new("dev")
+    with pytest.raises(InputError, match=f"the data key has a {name} that is not base64") as caught:
+        envelope.unwrap("dev", {**wrapped, name: f"!{wrapped[name]}"})
+    assert caught.value.where == "keys of dev"
+    assert "keys/dev/" in caught.value.next_step
+
+
+def test_what_kms_never_wrapped_is_told_with_what_to_bring_back(kms: Any) -> None:
+    envelope = KmsEnvelope(kms, "arn:aws:kms:us-west-2:123456789012:key/1")
+    with Stubber(kms) as stubbed:
+        stubbed.add_client_error("decrypt", "InvalidCiphertextException", "")
+        with pytest.raises(InputError, match="is no data key that KMS wrapped for this environment") as caught:
+            envelope.unwrap("dev", {"envelope": "kms", "key_arn": envelope.key_arn, "wrapped": "AAAA"})
+    assert caught.value.where == "keys of dev"
 
 
 def test_what_kms_answers_is_an_error_of_ours(kms: Any) -> None:

@@ -1,5 +1,6 @@
 """The folder whose program a replay runs: as the release says, byte for byte, but for the settings it writes."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +93,7 @@ def linked(name: str, target: str) -> Callable[[Path], None]:
         (linked("stacks/components", "../../elsewhere"), "stacks/components is no file"),
         (linked("stacks/more", "/tmp"), "stacks/more is no file"),
         (linked("stacks/__pycache__", "/tmp"), "stacks/__pycache__ is no file"),
+        (lambda path: os.mkfifo(path / "stacks/pipe"), "stacks/pipe is no file"),
         (planted("__pycache__"), "__pycache__ is not in this release"),
     ],
 )

@@ -50,6 +50,7 @@ def test_the_answer_says_what_decided_it_each_thing_once() -> None:
 
 def test_all_ports_that_the_internet_may_reach_are_asked() -> None:
     assert {80, 443} <= set(ports())
+    assert list(ports()) == sorted(set(ports()))
 
 
 Behave = Callable[[socket.socket], None]
