@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from rehearsal.provider.aws import Aws, Cancelled, TimedOut, is_gone
-from rehearsal.provider.values import UNKNOWN, decode, encode
+from rehearsal.provider.values import UNKNOWN, aligned, decode, encode
 
 HERE = "us-west-2"
 ALIAS, KEY = "aws:kms/alias:Alias", "aws:kms/key:Key"
@@ -226,6 +226,154 @@ def test_what_cannot_be_changed_in_place_is_refused_by_name(engine, ground):
     id, _ = engine.create(kind, old)
     with pytest.raises(Exception, match=rf"{kind}: vpcId cannot be changed here"):
         engine.update(kind, id, old, {"vpcId": "vpc-other"})
+
+
+# -- balancers and roles --------------------------------------------------------------------------------------
+
+LB, GROUP, LISTENER, ATTACHMENT = (
+    f"aws:lb/{name}"
+    for name in (
+        "loadBalancer:LoadBalancer",
+        "targetGroup:TargetGroup",
+        "listener:Listener",
+        "targetGroupAttachment:TargetGroupAttachment",
+    )
+)
+ROLE, ROLE_POLICY, PROFILE = (
+    f"aws:iam/{name}" for name in ("role:Role", "rolePolicy:RolePolicy", "instanceProfile:InstanceProfile")
+)
+
+
+def group(ground, name="t", **more):
+    return {"name": name, "port": 80, "protocol": "TCP", "vpcId": ground["vpc"], **more}
+
+
+def balancer(ground, **more):
+    mappings = [{"subnetId": ground["subnet"]}]
+    return {"name": "l", "loadBalancerType": "network", "internal": True, "subnetMappings": mappings, **more}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"enableCrossZoneLoadBalancing": False}, {"enableCrossZoneLoadBalancing": True}),
+        ({"enableCrossZoneLoadBalancing": True}, {"enableCrossZoneLoadBalancing": False}),
+        ({"tags": {"a": "1", "b": "1"}}, {"tags": {"b": "2"}}),
+    ],
+)
+def test_a_balancer_changes_in_place(engine, ground, old, new):
+    id, _ = engine.create(LB, balancer(ground, **old))
+    engine.update(LB, id, balancer(ground, **old), balancer(ground, **new))
+    seen = engine.read(LB, id)[1]
+    assert {name: seen[name] for name in new} == new
+
+
+def test_a_balancers_groups_change_in_place(engine, ground):
+    other, _ = engine.create(
+        "aws:ec2/securityGroup:SecurityGroup", {"name": "h", "vpcId": ground["vpc"], "description": "h"}
+    )
+    old, new = (balancer(ground, securityGroups=[one]) for one in (ground["group"], other))
+    id, outputs = engine.create(LB, old)
+    assert outputs["internal"] is True
+    engine.update(LB, id, old, new)
+    assert engine.read(LB, id, new)[0] == new
+
+
+def test_a_balancer_faces_the_internet_unless_it_is_internal(engine, ground):
+    assert engine.create(LB, balancer(ground, internal=False))[1]["internal"] is False
+
+
+CHECKED = {"protocol": "HTTP", "port": "81", "path": "/a", "interval": 10, "healthyThreshold": 2}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"healthCheck": CHECKED}, {"healthCheck": CHECKED | {"path": "/b", "interval": 30, "unhealthyThreshold": 5}}),
+        ({"deregistrationDelay": 30}, {"deregistrationDelay": 60}),
+        ({"tags": {"a": "1", "b": "1"}}, {"tags": {"b": "2"}}),
+    ],
+)
+def test_a_target_group_changes_in_place(engine, ground, old, new):
+    id, _ = engine.create(GROUP, group(ground, **old))
+    engine.update(GROUP, id, group(ground, **old), group(ground, **new))
+    seen = engine.read(GROUP, id)[1]
+    assert aligned(new, {name: seen[name] for name in new}) == new
+    assert seen["tags"] == new.get("tags", {})
+
+
+def test_a_delay_that_is_no_longer_declared_is_awss_own(engine, ground):
+    old, new = group(ground, deregistrationDelay=30), group(ground)
+    id, _ = engine.create(GROUP, old)
+    engine.update(GROUP, id, old, new)
+    assert engine.read(GROUP, id)[1]["deregistrationDelay"] == 300
+
+
+def test_a_listener_is_led_to_another_group(engine, ground):
+    one, other = (engine.create(GROUP, group(ground, name))[0] for name in ("one", "other"))
+    lb, _ = engine.create(LB, balancer(ground))
+
+    def declared(port, target):
+        actions = [{"type": "forward", "targetGroupArn": target}]
+        return {"loadBalancerArn": lb, "port": port, "protocol": "TCP", "defaultActions": actions}
+
+    old, new = declared(80, one), declared(81, other)
+    id, _ = engine.create(LISTENER, old)
+    engine.update(LISTENER, id, old, new)
+    assert engine.read(LISTENER, id, new)[0] == new
+
+
+def test_a_target_on_one_port_is_not_the_one_on_another(engine, ground):
+    target, _ = engine.create(GROUP, group(ground))
+    host = {"ami": ground["image"], "instanceType": "t3.micro", "subnetId": ground["subnet"]}
+    instance, _ = engine.create("aws:ec2/instance:Instance", host)
+    inputs = {"targetGroupArn": target, "targetId": instance, "port": 81}
+    id, _ = engine.create(ATTACHMENT, inputs)
+    assert engine.read(ATTACHMENT, id, inputs)[0] == inputs
+    assert engine.read(ATTACHMENT, f"{target}|{instance}|82") is None
+    assert engine.read(ATTACHMENT, f"{target}|i-00000000000000001|81") is None
+    assert engine.read(ATTACHMENT, f"{target}|{instance}|") is not None
+
+
+def assumed_by(service):
+    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({}, {"assumeRolePolicy": assumed_by("lambda.amazonaws.com")}),
+        ({"description": "a"}, {"description": "b"}),
+        ({"tags": {"a": "1", "b": "1"}}, {"tags": {"b": "2"}}),
+    ],
+)
+def test_a_role_changes_in_place(engine, old, new):
+    base = {"name": "r", "assumeRolePolicy": assumed_by("ec2.amazonaws.com")}
+    id, _ = engine.create(ROLE, base | old)
+    engine.update(ROLE, id, base | old, base | new)
+    assert engine.read(ROLE, id, base | new)[0] == base | new
+    assert engine.read(ROLE, id)[1]["tags"] == new.get("tags", {})
+
+
+def test_a_roles_policy_changes_in_place(engine):
+    engine.create(ROLE, {"name": "r", "assumeRolePolicy": assumed_by("ec2.amazonaws.com")})
+    old, new = ({"name": "p", "role": "r", "policy": document(action)} for action in ("s3:*", "s3:GetObject"))
+    id, _ = engine.create(ROLE_POLICY, old)
+    engine.update(ROLE_POLICY, id, old, new)
+    assert engine.read(ROLE_POLICY, id, new)[0] == new
+    assert engine.read(ROLE_POLICY, id)[1]["policy"] == json.dumps(json.loads(new["policy"]))
+
+
+def test_a_profile_has_one_role_and_the_tags_it_declares(engine):
+    for name in ("r", "s"):
+        engine.create(ROLE, {"name": name, "assumeRolePolicy": assumed_by("ec2.amazonaws.com")})
+    old = {"name": "i", "role": "r", "tags": {"a": "1", "b": "1"}}
+    new = {"name": "i", "role": "s", "tags": {"b": "2"}}
+    id, _ = engine.create(PROFILE, old)
+    engine.update(PROFILE, id, old, new)
+    assert engine.read(PROFILE, id, new)[0] == new
+    assert engine.read(PROFILE, id)[1]["tags"] == new["tags"]
 
 
 # -- the provider itself --------------------------------------------------------------------------------------

@@ -87,6 +87,8 @@ class InstanceProfile(Resource):
         if old.get("role") != new["role"]:
             aws.iam.remove_role_from_instance_profile(InstanceProfileName=id, RoleName=old["role"])
             aws.iam.add_role_to_instance_profile(InstanceProfileName=id, RoleName=new["role"])
+        if gone := sorted(set(old.get("tags", {})) - set(new.get("tags", {}))):
+            aws.iam.untag_instance_profile(InstanceProfileName=id, TagKeys=gone)
         aws.iam.tag_instance_profile(InstanceProfileName=id, Tags=tag_list(new.get("tags")))
 
     def observe(self, aws: Aws, id: str, known: Properties) -> Properties:

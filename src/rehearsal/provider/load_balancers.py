@@ -44,7 +44,7 @@ class LoadBalancer(_Tagged):
             Scheme="internal" if want.get("internal") else "internet-facing",
             SubnetMappings=[_mapping(item) for item in want["subnetMappings"]],
             SecurityGroups=want.get("securityGroups", []),
-            Tags=tag_list(want.get("tags")),
+            **_tagging(want),
         )
         return str(made["LoadBalancers"][0]["LoadBalancerArn"])
 
@@ -107,7 +107,7 @@ class TargetGroup(_Tagged):
             Protocol=want["protocol"],
             TargetType=want.get("targetType", "instance"),
             VpcId=want["vpcId"],
-            Tags=tag_list(want.get("tags")),
+            **_tagging(want),
             **_health(want.get("healthCheck", {})),
         )
         return str(made["TargetGroups"][0]["TargetGroupArn"])
@@ -163,7 +163,8 @@ class TargetGroupAttachment(Resource):
     def observe(self, aws: Aws, id: str, known: Properties) -> Properties | None:
         group, target, port = id.split("|")
         found = aws.elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
-        if not any(item["Target"]["Id"] == target for item in found):
+        targets = [item["Target"] for item in found if item["Target"]["Id"] == target]
+        if not any(port in {"", str(one["Port"])} for one in targets):
             return None
         return {"targetGroupArn": group, "targetId": target, "port": int(port) if port else None}
 
@@ -183,7 +184,7 @@ class Listener(_Tagged):
             Port=want["port"],
             Protocol=want["protocol"],
             DefaultActions=_actions(want),
-            Tags=tag_list(want.get("tags")),
+            **_tagging(want),
         )
         return str(made["Listeners"][0]["ListenerArn"])
 
@@ -220,6 +221,11 @@ _HEALTH = {
     "healthyThreshold": "HealthyThresholdCount",
     "unhealthyThreshold": "UnhealthyThresholdCount",
 }
+
+
+def _tagging(want: Properties) -> dict[str, Any]:
+    """What tells ELB the tags of something new; it takes no empty list."""
+    return {"Tags": tag_list(want["tags"])} if want.get("tags") else {}
 
 
 def _health(check: Properties) -> dict[str, Any]:

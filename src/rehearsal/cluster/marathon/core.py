@@ -94,7 +94,7 @@ class Marathon:
         old = self.apps.get(app_id)
         version = self.new_version()
         if set(body) - {"id"} == {"version"}:
-            document = self._back_to(app_id, body["version"], await self.version(app_id, body["version"]), version)
+            document = self._back_to(app_id, await self.version(app_id, body["version"]), version)
         else:
             self._same_id(app_id, body)
             base = {name: value for name, value in old.document.items() if name not in READ_ONLY} if (
@@ -165,7 +165,7 @@ class Marathon:
                 info["lastConfigChangeAt"] = old.config_version
         return {**document, "version": version, "versionInfo": info}
 
-    def _back_to(self, app_id: str, wanted: str, document: Json, version: str) -> Json:
+    def _back_to(self, app_id: str, document: Json, version: str) -> Json:
         kept = {name: value for name, value in document.items() if name not in READ_ONLY}
         return self.checked({**kept, "id": app_id}, version)
 
@@ -329,9 +329,10 @@ class Marathon:
             for app_id in {one.app_id for one in chosen}:
                 count = self.app(app_id).instances - sum(one.app_id == app_id for one in chosen)
                 target[app_id] = self._versioned({**self.app(app_id).document, "instances": max(0, count)}, version)
+            deployment = await self.change(target, version, force=force)
             for one in chosen:
                 self.scheduler.kill(one)
-            return version, await self.change(target, version, force=force)
+            return version, deployment
         for one in chosen:
             self.scheduler.kill(one)
         self.scheduler.poke()
