@@ -65,10 +65,10 @@ class World:
         with Lock.acquire(self.store, "dev-dr", KEYRING, Holder.of_this_process("replay")) as lock:
             yield Journal.open(self.store, "dev-dr", KEYRING, lock=lock, clock=self.now)
 
-    def run(self, plan: ReplayPlan, choices: Choices = NO_CHOICES) -> ReplayReport:
+    def run(self, plan: ReplayPlan, choices: Choices = NO_CHOICES, *, is_new: bool = False) -> ReplayReport:
         with self.journal() as journal:
             ledger = Ledger.read(journal)
-            resumed = replace(plan, is_resumed=ledger.begun is not None)
+            resumed = replace(plan, is_resumed=ledger.begun is not None and not is_new)
             return carry_out(
                 resumed,
                 choices,
@@ -164,6 +164,12 @@ def test_begun_again_all_phases_are_to_be_done(world: World) -> None:
         assert ledger.done == {}
     with world.journal() as journal:
         assert Ledger.read(journal).done == {}
+
+
+def test_a_second_loss_is_a_replay_of_its_own(world: World) -> None:
+    world.run(PLAN)
+    report = world.run(replace(PLAN, epoch=2), is_new=True)
+    assert (world.built, report.epoch) == ([*Phase, *Phase], 2)
 
 
 def test_a_plan_with_problems_leaves_no_trace(world: World) -> None:
