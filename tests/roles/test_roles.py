@@ -407,6 +407,8 @@ def test_whatever_a_role_holds_it_renders_or_is_an_input_error(own: Path, data: 
         ("files: [{path: /f, content: '{{ host.__class__ }}'}]", "unsafe"),
         ("files: [{path: /f, content: '{{ inventory.parse_file(1) }}'}]", "unsafe"),
         ("files: [{path: /f, when: '1 +', content: x}]", "line 1"),
+        ("files: [{path: /f, when: '', content: x}]", "an empty text: "),
+        ("files: [{path: /f, when: ' ', content: x}]", "an empty text: "),
         ("files: [{path: /f, template: ../../../etc/passwd}]", "no template"),
         ("files: [{path: /f, template: /etc/passwd}]", "no template"),
         ("files: [{path: /f, template: link.j2}]", "no template"),

@@ -268,8 +268,9 @@ class _Rendering:
         except InputError:
             raise
         except Exception as error:
+            first = what.strip().partition("\n")[0][:SHOWN] or "an empty text"
             raise InputError(
-                f"{what.strip().splitlines()[0][:SHOWN]}: {reason(error)}",
+                f"{first}: {reason(error)}",
                 where=self._where,
                 next_step="docs/roles.md lists the variables.",
             ) from error
