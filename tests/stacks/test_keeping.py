@@ -25,7 +25,7 @@ def options(stack: Stack) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def test_what_pulumi_may_never_do_in_an_environment(dev):
-    """A new image replaces no host (ADR 15); masters and volumes are destroyed by nobody's mistake (FIELD 12, 15)."""
+    """A new image replaces no host (ADR 15); masters and volumes are destroyed by nobody's mistake."""
     assert options(dev) == {
         (INSTANCE, "dev-bastion"): RUNNING,
         (INSTANCE, "dev-bootstrap"): {**RUNNING, "delete_before_replace": True},
@@ -41,7 +41,7 @@ def test_what_pulumi_may_never_do_in_an_environment(dev):
 
 
 def test_what_pulumi_may_never_do_in_the_foundation(ground):
-    """It outlives every environment: without bucket, key or zone nothing is rebuilt (FIELD 1).
+    """It outlives every environment: without bucket, key or zone nothing is rebuilt.
 
     A check, or its alarm, that is made anew knows of no takeover, and sends the names back (ADR 12).
     """
