@@ -18,7 +18,8 @@ from rekindle.plan import Declared, Plan, Step
 from rekindle.secrets import Keyring, Secret
 
 PROJECT = Path(__file__).resolve().parents[2]
-VALUES = {"artifacts": "s3://upstream"}
+FETCHED = ("kafka.tgz", "jre.tgz", "orders.tgz", "edge.tgz")
+VALUES = {"artifacts": "s3://upstream", "digests": dict.fromkeys(FETCHED, "0" * 64)}
 KEYRING = Keyring(b"k" * 32)
 
 
